@@ -1,0 +1,47 @@
+# The commands there are. Each makes .venv and installs into it when that is needed.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help reproduce test lint lab bench clean
+
+PYTHON ?= python3
+PROFILE ?= smoke
+PY := .venv/bin/python
+INSTALLED := .venv/.installed
+INSTALLING := .venv/.installing
+SUITABLE := 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else \
+  "marsnb needs Python 3.11 or 3.12, and $(PYTHON) is %d.%d: name one that is, as in make PYTHON=python3.11 test" % v)'
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+reproduce: $(INSTALLED)  ## run every notebook; PROFILE=smoke (default), lite or paper; open build/PROFILE/index.html
+	.venv/bin/marsnb reproduce --profile $(PROFILE)
+
+test: lint  ## ruff, mypy and pytest: everything that has to hold
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2
+
+lint: $(INSTALLED)  ## ruff and mypy only
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy marsnb
+
+lab: $(INSTALLED)  ## open the notebooks in JupyterLab
+	$(PY) -m jupyterlab --notebook-dir=notebooks
+
+bench: $(INSTALLED)  ## measure speed and memory (tests/benchmarks), printing what is measured
+	$(PY) -m pytest tests/benchmarks -s -o norecursedirs= -o python_files='*.py' -o python_functions='test_* bench_*' -o timeout=0
+
+clean:  ## remove what is generated and not kept; .venv, runs/, data/ and figures/ stay
+	rm -rf build lightning_logs .pytest_cache .mypy_cache .ruff_cache marsnb.egg-info
+	find marsnb tests notebooks \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+
+# .installing outlives an install that was killed: such an environment may hold half a package, so it is made anew.
+$(INSTALLED): pyproject.toml constraints.txt
+	@if [ -e $(INSTALLING) ]; then echo "the last install was interrupted: making .venv anew"; rm -rf .venv; fi
+	@$(PY) -m pip --version >/dev/null 2>&1 || { $(PYTHON) -c $(SUITABLE) && $(PYTHON) -m venv .venv; }
+	@touch $(INSTALLING)
+	$(PY) -m pip install -c constraints.txt -e '.[dev]'
+	@rm -f $(INSTALLING)
+	@touch $@

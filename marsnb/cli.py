@@ -1,0 +1,114 @@
+"""The command line: ``marsnb data | run | status | reproduce | readme``. Heavy imports wait for the command that needs them."""
+
+import errno
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+import marsnb
+from marsnb.data.commands import app as data_app
+from marsnb.errors import MarsnbError
+
+app = typer.Typer(
+    name="marsnb",
+    help="Regenerate every table and figure of a Mars imagery paper, on real images.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.add_typer(data_app, name="data", help="Fetch, verify and describe the data sets.")
+
+Profile = Annotated[str, typer.Option("--profile", "-p", help="Scale: smoke, lite or paper.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+
+
+@app.command()
+def run(
+    table: Annotated[str, typer.Option(help="Number of a table of the paper, or a key such as 'choice'.")],
+    profile: Profile = "smoke",
+    row: Annotated[list[str] | None, typer.Option(help="Only this row; may be given again.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Runs per row; the profile's number by default.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Train the rows of a table that the ledger lacks; a run that was stopped goes on from its last epoch."""
+    from marsnb.training.run import run_table
+
+    for result in run_table(table, profile, rows=row, seeds=seeds, device=device):
+        recipe = f"{result.metrics['recipe'].iloc[0]} seed {result.metrics['seed'].iloc[0]}"
+        split = "test" if "test" in set(result.metrics["split"]) else "val"
+        state = "measured" if result.fresh else "in the ledger"
+        typer.echo(f"{recipe:42} {split} top-1 {100 * result.value(split=split):6.2f} %  {result.run_id}  ({state})")
+
+
+@app.command()
+def status(profile: Annotated[str | None, typer.Option("--profile", "-p", help="Only this profile.")] = None) -> None:
+    """What is measured and what is missing, per table and profile, with time so far and time to go."""
+    from rich.console import Console
+
+    from marsnb.training.status import status_table
+
+    Console().print(status_table(profile))
+
+
+@app.command()
+def reproduce(
+    profile: Profile = "smoke",
+    only: Annotated[list[str] | None, typer.Option(help="Only notebooks whose name begins so, e.g. 07.")] = None,
+    parameter: Annotated[list[str] | None, typer.Option("--set", help="A notebook parameter: NAME=VALUE.")] = None,
+) -> None:
+    """Run the notebooks through papermill and write build/PROFILE/index.html."""
+    from marsnb.report.notebooks import parse_parameters
+    from marsnb.report.notebooks import reproduce as run_notebooks
+
+    typer.echo(run_notebooks(profile, only, parse_parameters(parameter or [])))
+
+
+@app.command()
+def readme(
+    check: Annotated[bool, typer.Option("--check", help="Only say whether it is up to date.")] = False,
+) -> None:
+    """Rewrite the generated parts of README.md from the ledger."""
+    from marsnb import paths
+    from marsnb.report.readme import update
+
+    stale = update(paths.ROOT / "README.md", check=check)
+    if check and stale:
+        raise MarsnbError("README.md is out of date: run `marsnb readme`")
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+) -> None:
+    """Regenerate every table and figure of a Mars imagery paper, on real images."""
+    if show:
+        typer.echo(f"marsnb {marsnb.__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one line on standard error and exit code 1, without a traceback."""
+    try:
+        code = app(standalone_mode=False)
+    except MarsnbError as error:
+        _fail(" ".join(str(error).split()))
+    except (typer.Abort, KeyboardInterrupt):
+        _fail("stopped; what was measured is kept, and the same command goes on from there", code=130)
+    except OSError as error:
+        if error.errno != errno.ENOSPC or os.environ.get("MARSNB_TRACEBACK"):
+            raise
+        where = f" while writing {error.filename}" if error.filename else ""
+        _fail(f"the disk is full{where}: free some space and run the same command again; what was measured is kept")
+    except Exception as error:
+        if not hasattr(error, "exit_code") or not hasattr(error, "format_message"):
+            raise
+        _fail(f"{error.format_message()} (see `marsnb --help`)")
+    else:
+        sys.exit(code or 0)
+
+
+def _fail(message: str, code: int = 1) -> None:
+    sys.stderr.write(f"marsnb: {message}\n")
+    sys.exit(code)

@@ -1,0 +1,51 @@
+"""Augmentation of a whole batch on its device, with parameters drawn per image (kornia).
+
+Two of them: ``ordinary`` for the classification loss, ``strong`` for the contrastive views (paper, section 4.2: flipping, cropping,
+resizing and rotation; Gaussian blur, colour jitter and desaturation). The paper gives no ranges; those of MoCo v2 are taken
+where it has the operation. Random numbers come from torch's global generator, so a run that seeds it is repeatable.
+"""
+
+from collections.abc import Callable
+
+import kornia.augmentation as K
+from torch import Tensor, nn
+
+Augmentation = Callable[[Tensor], Tensor]
+"""``(B, 3, H, W)`` in [0, 1] to the same shape and range."""
+
+
+class _Chain(nn.Module):
+    def __init__(self, *parts: nn.Module) -> None:
+        super().__init__()
+        self.parts = nn.Sequential(*parts)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Augmented copies of ``images``, ``(B, 3, H, W)`` in [0, 1]."""
+        return self.parts(images).clamp(0.0, 1.0)
+
+
+def ordinary(size: int) -> Augmentation:
+    """Flip and a mild crop, resized back to ``size`` x ``size``.
+
+    # departure: the paper does not say what its "normal data augmentations" are; this is our choice.
+    """
+    return _Chain(
+        K.RandomHorizontalFlip(p=0.5),
+        K.RandomResizedCrop((size, size), scale=(0.7, 1.0), ratio=(0.9, 1.1), p=1.0, cropping_mode="resample"),
+    )
+
+
+def strong(size: int) -> Augmentation:
+    """The paper's shape and pixel augmentation, resized back to ``size`` x ``size``."""
+    blur = max(3, round(size * 0.1) // 2 * 2 + 1)  # an odd kernel, about a tenth of the image as in SimCLR
+    return _Chain(
+        K.RandomResizedCrop((size, size), scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3), p=1.0, cropping_mode="resample"),
+        K.RandomHorizontalFlip(p=0.5),
+        K.RandomRotation(30.0, p=0.5),
+        K.ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8),
+        K.RandomGrayscale(p=0.2),
+        K.RandomGaussianBlur((blur, blur), (0.1, 2.0), p=0.5),
+    )
+
+
+AUGMENTATIONS: dict[str, Callable[[int], Augmentation]] = {"ordinary": ordinary, "strong": strong}

@@ -1,0 +1,81 @@
+"""Decode once: every image of a source as one memory-mapped uint8 array."""
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy
+
+from marsnb import paths
+from marsnb.data.base import ImageSource
+from marsnb.errors import DataError
+
+CHUNK = 256
+"""Images decoded between two writes."""
+
+
+def cache_path(source: ImageSource, size: int) -> Path:
+    """Where ``source`` at ``size`` x ``size`` is kept: the name holds the fingerprint, so changed images are a new file."""
+    key = hashlib.sha256(f"{source.fingerprint}:{size}".encode()).hexdigest()[:16]
+    return paths.cache() / f"{key}-{size}px.npy"
+
+
+def open_cached(source: ImageSource, size: int, *, workers: int | None = None) -> np.memmap:
+    """All images of ``source``, decoded the first time and memory-mapped from then on.
+
+    Args:
+        source: the images.
+        size: edge of the square they are squashed to, pixels.
+        workers: decoding threads; all cores if ``None``.
+
+    Shape:
+        Output: ``(N, size, size, 3)``, uint8, read-only, in the order of ``source.names``.
+
+    Raises:
+        DataError: an image cannot be decoded, or the disk is full. Nothing half-written stays behind: the array is written
+            beside its final name and renamed when complete, and a file of the wrong length is built again.
+    """
+    path = cache_path(source, size)
+    shape = (len(source.names), size, size, 3)
+    if path.exists():
+        try:
+            array = np.load(path, mmap_mode="r")
+        except (ValueError, EOFError, OSError):
+            array = None
+        if isinstance(array, np.memmap) and array.shape == shape and array.dtype == np.uint8:
+            return array
+    _build(source, shape, path, workers or os.cpu_count() or 1)
+    return np.load(path, mmap_mode="r")
+
+
+def _decoded(source: ImageSource, size: int, workers: int) -> Iterator[np.ndarray]:
+    """Chunks of decoded images, in order; decoding releases the interpreter lock, so threads are enough."""
+    with ThreadPoolExecutor(workers) as pool:
+        for start in range(0, len(source.names), CHUNK):
+            indices = range(start, min(start + CHUNK, len(source.names)))
+            yield np.stack(list(pool.map(lambda i: source.decode(i, size), indices)))  # (n, size, size, 3)
+
+
+def _build(source: ImageSource, shape: tuple[int, ...], path: Path, workers: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    try:
+        # Plain writes, not a writable memory map: a full disk is then an error to report, not a killed process.
+        with partial.open("wb") as file:
+            npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            for chunk in _decoded(source, shape[1], workers):
+                file.write(chunk.tobytes())
+        partial.replace(path)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        need = int(np.prod(shape)) / 2**20
+        raise DataError(
+            f"the disk is full: the decoded images need {need:.0f} MiB in {path.parent}; free some space or set MARSNB_RUNS"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,106 @@
+"""``marsnb data``: fetch a data set, verify it, show what is in it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from marsnb.errors import DataError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+app = typer.Typer(help="Fetch, verify and describe data sets.", no_args_is_help=True)
+
+KNOWN = ("msl",)
+Name = Annotated[str, typer.Argument(help=f"Data set: {', '.join(KNOWN)}.")]
+Root = Annotated[Path | None, typer.Option("--data", help="Folder of data sets; MARSNB_DATA or ./data by default.")]
+
+
+def _known(name: str) -> None:
+    if name not in KNOWN:
+        raise DataError(f"unknown data set {name!r}: choose one of {', '.join(KNOWN)}")
+
+
+@app.command()
+def fetch(
+    name: Name = "msl",
+    data: Root = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Download a data set (58 MiB for msl) unless it is there; a download that stopped goes on where it was."""
+    from rich.console import Console
+
+    from marsnb.data.fetch import fetch_msl
+
+    _known(name)
+    folder = fetch_msl(data, progress=not quiet)
+    Console(highlight=False, soft_wrap=True).print(f"{name} is complete in {folder}", markup=False)
+
+
+@app.command()
+def verify(name: Name = "msl", data: Root = None) -> None:
+    """Decode every image, and compare files, class ids, counts and split lists with what they should be."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from marsnb.data.msl import find_tree
+    from marsnb.data.verify import verify_msl
+
+    _known(name)
+    console = Console(highlight=False, soft_wrap=True)
+    folder = find_tree(data)
+    problems = verify_msl(data, watch=lambda files: track(files, "decoding", console=console, transient=True))
+    for problem in problems:
+        console.print(problem, markup=False)
+    if problems:
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        raise DataError(f"{count} in {folder}: move it away and run `marsnb data fetch {name}`")
+    console.print(f"{name} in {folder}: every file is there, decodes and is counted as in Table 1", markup=False)
+
+
+@app.command()
+def info(name: Name = "msl", data: Root = None) -> None:
+    """Show where a data set comes from, and its images per class beside the paper's Table 1."""
+    from rich.console import Console
+
+    from marsnb.data.msl import MSL, open_msl
+
+    _known(name)
+    console = Console(highlight=False, soft_wrap=True)
+    facts = {
+        "Title": MSL.title,
+        "Address": f"{MSL.address} ({MSL.file}, {MSL.size:,} bytes)",
+        "DOI": MSL.doi,
+        "Licence": MSL.licence,
+        "Cite": MSL.citation,
+    }
+    for key, value in facts.items():
+        console.print(f"{key + ':':<9}{value}", markup=False)
+    console.print(_table1(data))
+    for protocol in MSL.protocols:
+        opened = open_msl(protocol, root=data)
+        counts = f"{len(opened.train):,} train, {len(opened.val):,} val, {len(opened.test):,} test"
+        console.print(f"{protocol + ':':<15}{counts}", markup=False)
+    console.print(open_msl(root=data).note, markup=False)
+
+
+def _table1(root: Path | None) -> "Table":
+    """Counts on disk beside the paper's."""
+    from rich.table import Table
+
+    from marsnb.data.msl import table1
+    from marsnb.data.verify import paper_table1
+
+    paper = paper_table1()
+    table = Table(title='Images per class ("paper": Table 1, its "mascam" read as mastcam)', show_footer=True)
+    counts = [(row["class"], row["train_val"], row["test"]) for row in table1(root).to_dict("records")]
+    rows = [(name, train_val, paper[name][0], test, paper[name][1]) for name, train_val, test in counts]
+    totals = [sum(column) for column in list(zip(*rows, strict=True))[1:]]
+    table.add_column("class", footer="sum")
+    for title, total in zip(("train+val", "paper", "test", "paper"), totals, strict=True):
+        table.add_column(title, justify="right", footer=str(total))
+    for row in rows:
+        differs = row[1] != row[2] or row[3] != row[4]
+        table.add_row(*map(str, row), style="bold red" if differs else "")
+    return table

@@ -1,0 +1,275 @@
+"""MSL surface data set v1: 6,691 labelled browse images of Curiosity's Mastcam and MAHLI, 24 classes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from marsnb import paths
+from marsnb.data import DATASETS
+from marsnb.data._images import SUFFIXES, digest, image_files
+from marsnb.data.base import ClassificationData, LabelledList
+from marsnb.data.pds import Product, open_folder, parse_name
+from marsnb.errors import DataError, RecipeError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["MSL", "Product", "Tree", "find_tree", "open_msl", "parse_name", "read_split", "read_tree", "table1"]
+
+DEFAULT_UNLABELLED = "pds-browse"
+_HOME = "run `marsnb data fetch msl`, or set MARSNB_DATA to the folder that holds it"
+_FIX = "`marsnb data verify msl` names every problem; move the tree away and run `marsnb data fetch msl`"
+
+
+class MSL:
+    """What is known about the published data set."""
+
+    title = "Mars surface image (Curiosity rover) labeled data set, version 1.0.0"
+    home = "https://zenodo.org"
+    address = "https://zenodo.org/records/1049137"
+    record = "api/records/1049137"  # under home: what the archive says of its files
+    file = "msl-images.zip"
+    size = 60_635_475  # bytes of the file
+    doi = "10.5281/zenodo.1049137"
+    licence = "CC BY-SA 4.0"
+    citation = (
+        'Kiri L. Wagstaff, You Lu, Alice Stanboli, Kevin Grimes, Thamme Gowda, and Jordan Padams. "Deep Mars: CNN '
+        'Classification of Mars Imagery for the PDS Imaging Atlas." Proceedings of the Thirtieth Annual Conference on '
+        "Innovative Applications of Artificial Intelligence, 2018."
+    )
+    folder = "msl-images"
+    images = "calibrated"
+    id_names = "msl_synset_words-indexed.txt"
+    lists = ("train", "val", "test")
+    published_names = (
+        *("apxs", "apxs cal target", "chemcam cal target", "chemin inlet open", "drill", "drill holes", "drt front"),
+        *("drt side", "ground", "horizon", "inlet", "mahli", "mahli cal target", "mastcam", "mastcam cal target"),
+        *("observation tray", "portion box", "portion tube", "portion tube opening", "rems uv sensor"),
+        *("rover rear deck", "scoop", "sun", "turret", "wheel"),
+    )  # in the order of the published ids 0 .. 24
+    unused_id = 22  # "sun" has no image
+    class_names = tuple(name for name in published_names if name != "sun")  # in the order of the labels 0 .. 23
+    files = 6737  # in calibrated/, of which 46 are in no list
+    protocols = ("by_frame", "paper", "chronological")
+
+    @classmethod
+    def label(cls, published_id: int) -> int | None:
+        """Label 0 .. 23 of a published id; ``None`` where no class has that id or no image that class."""
+        if published_id == cls.unused_id or not 0 <= published_id < len(cls.published_names):
+            return None
+        return published_id - (published_id > cls.unused_id)
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The published tree as it lies on disk, images not opened.
+
+    Attributes:
+        folder: the folder with ``calibrated/`` in it.
+        lists: for ``train``, ``val`` and ``test`` the official list, file name to label.
+        unlabelled: files of ``calibrated/`` that are in no list.
+    """
+
+    folder: Path
+    lists: dict[str, dict[str, int]]
+    unlabelled: tuple[str, ...]
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """All labelled file names to their labels."""
+        return {name: label for labels in self.lists.values() for name, label in labels.items()}
+
+
+def find_tree(root: Path | None = None) -> Path:
+    """Folder with ``calibrated/`` in it: ``<root>/msl-images`` or ``root`` itself, the folder of data sets.
+
+    Raises:
+        DataError: there is none.
+    """
+    root = paths.data() if root is None else root
+    for folder in (root / MSL.folder, root):
+        if (folder / MSL.images).is_dir():
+            return folder
+    raise DataError(f"no MSL v1 images in {root / MSL.folder}: {_HOME}")
+
+
+def list_file(folder: Path, split: str) -> Path:
+    """The published list of a split."""
+    return folder / f"{split}-calibrated-shuffled.txt"
+
+
+def read_list(folder: Path, split: str) -> list[tuple[str, int]]:
+    """A published list as it stands: file names and published ids."""
+    path = list_file(folder, split)
+    try:
+        lines = [line.rsplit(maxsplit=1) for line in path.read_text("utf-8").splitlines() if line.strip()]
+        return [(name.removeprefix(f"{MSL.images}/"), int(number)) for name, number in lines]
+    except FileNotFoundError:
+        raise DataError(
+            f"{path} is missing: the tree is not MSL v1 as published, move it away and run `marsnb data fetch msl`"
+        ) from None
+    except ValueError:
+        raise DataError(
+            f"{path} has a line that is not `<file> <class id>`: move the tree away and run `marsnb data fetch msl`"
+        ) from None
+
+
+def read_tree(root: Path | None = None) -> Tree:
+    """Read the official lists and the names of the files.
+
+    Raises:
+        DataError: a list or a listed file is missing, or a list has an id that no class has.
+    """
+    folder = find_tree(root)
+    present = {path.name for path in (folder / MSL.images).iterdir() if path.suffix.lower() in SUFFIXES}
+    lists: dict[str, dict[str, int]] = {}
+    for split in MSL.lists:
+        lists[split] = {}
+        for name, number in read_list(folder, split):
+            label = MSL.label(number)
+            if label is None:
+                raise DataError(f"{list_file(folder, split)} gives {name} the unknown class id {number}: {_FIX}")
+            lists[split][name] = label
+    labelled = {name for labels in lists.values() for name in labels}
+    missing = sorted(labelled - present)
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(labelled)} images are missing in {folder / MSL.images}, e.g. {missing[0]}: {_FIX}"
+        )
+    return Tree(folder, lists, tuple(sorted(present - labelled)))
+
+
+def read_split(protocol: str, tree: Tree, splits: Path | None = None) -> dict[str, list[str]]:
+    """File names of ``train``, ``val`` and ``test`` under a protocol.
+
+    Args:
+        protocol: ``by_frame``, ``paper`` or ``chronological``.
+        tree: the published tree; the test list is always its own.
+        splits: folder of the lists ``msl_v1_<protocol>.txt``; the committed ones by default.
+
+    Raises:
+        RecipeError: there is no such protocol.
+        DataError: the committed list and the tree disagree.
+    """
+    if protocol not in MSL.protocols:
+        raise RecipeError(f"unknown split protocol {protocol!r} of msl: choose one of {', '.join(MSL.protocols)}")
+    test = sorted(tree.lists["test"])
+    if protocol == "chronological":
+        return {"train": sorted(tree.lists["train"]), "val": sorted(tree.lists["val"]), "test": test}
+    path = (paths.splits() if splits is None else splits) / f"msl_v1_{protocol}.txt"
+    if not path.is_file():
+        raise DataError(f"split list {path} is missing: restore it from the repository")
+    lines = [line.split() for line in path.read_text("utf-8").splitlines() if line and not line.startswith("#")]
+    chosen: dict[str, list[str]] = {"train": [], "val": []}
+    for line in lines:
+        if len(line) != 2 or line[1] not in chosen:
+            raise DataError(f"{path} has the line {' '.join(line)!r}, not `<file> <train|val>`: restore the list")
+        chosen[line[1]].append(line[0])
+    if sorted(chosen["train"] + chosen["val"]) != sorted(tree.lists["train"] | tree.lists["val"]):
+        raise DataError(f"{path.name} and the lists in {tree.folder} name different images: {_FIX}")
+    return {split: sorted(names) for split, names in chosen.items()} | {"test": test}
+
+
+@DATASETS.register("msl")
+def open_msl(
+    protocol: str = "by_frame",
+    *,
+    root: Path | None = None,
+    unlabelled: str | None = DEFAULT_UNLABELLED,
+    max_sol: int | None = None,
+    splits: Path | None = None,
+) -> ClassificationData:
+    """Open the data set under a split protocol.
+
+    Args:
+        protocol: who is in train and val; test is always the official list (sols 565-1060).
+            ``by_frame``: the official train and val lists together, reshuffled by exposure, about 90/10.
+            ``paper``: the same reshuffled image by image, as we read the paper; two of three val images then have their
+            twin (full image or thumbnail of one exposure) in train.
+            ``chronological``: the official lists, train sols 3-180, val sols 182-564.
+        root: folder of data sets; ``paths.data()`` by default.
+        unlabelled: folder of more unlabelled images under ``root``. The default may be missing; ``None`` asks for none.
+            The files of MSL v1 that are in no list are unlabelled images always.
+        max_sol: last sol of the unlabelled images; ``None`` keeps all (the paper does not say), 564 ends before test.
+        splits: folder of the split lists; the committed ones by default.
+
+    Raises:
+        DataError: the data set, or the folder of unlabelled images, is missing or damaged.
+        RecipeError: there is no such protocol.
+
+    Reference:
+        Section 3 and Table 1 of the paper; 34k unlabelled images, Section 6.1.
+    """
+    tree = read_tree(root)
+    labels = tree.labels
+    source = image_files((tree.folder / MSL.images / name for name in labels), _FIX)
+    position = {name: index for index, name in enumerate(source.names)}
+    parts = {
+        split: LabelledList(
+            np.array([position[name] for name in names], dtype=np.int64),
+            np.array([labels[name] for name in names], dtype=np.int64),
+        )
+        for split, names in read_split(protocol, tree, splits).items()
+    }
+
+    # departure: the paper does not list its 34k PDS images; here no exposure of a labelled image is among them.
+    frames = {parse_name(name).frame for name in labels}
+    extra = _unlisted(tree, frames, max_sol)
+    notes = [f"{len(extra)} of {len(tree.unlabelled)} files of MSL v1 without a label"]
+    files = list(extra)
+    if unlabelled is not None:
+        folder = (paths.data() if root is None else root) / unlabelled
+        if folder.is_dir() or unlabelled != DEFAULT_UNLABELLED:
+            more = open_folder(folder, exclude_frames=frames, max_sol=max_sol)
+            files += more.files
+            notes.append(more.note)
+        else:
+            notes.append(f"no folder {unlabelled}")
+    pool = image_files(files, "remove it or put a good copy in its place")
+
+    counts = ", ".join(f"{len(part):,} {split}" for split, part in parts.items())
+    pooled = f"{len(pool):,} unlabelled" + ("" if max_sol is None else f" up to sol {max_sol}")
+    note = f"MSL v1, {protocol}: {counts}; {pooled}: {'; '.join(notes)}; no frame of a labelled image."
+    assigned = (
+        f"{split} {source.names[i]} {y}"
+        for split, part in parts.items()
+        for i, y in zip(part.indices, part.labels, strict=True)
+    )
+    return ClassificationData(
+        name="msl",
+        protocol=protocol,
+        source=source,
+        train=parts["train"],
+        val=parts["val"],
+        test=parts["test"],
+        unlabelled=pool if len(pool) else None,
+        class_names=MSL.class_names,
+        fingerprint=digest([source.fingerprint, *assigned]),
+        synthetic=False,
+        note=note,
+    )
+
+
+def _unlisted(tree: Tree, frames: set[str], max_sol: int | None) -> list[Path]:
+    """Files of the tree in no list, of no labelled exposure and not after ``max_sol``."""
+    products = [(name, parse_name(name)) for name in tree.unlabelled]
+    last = max_sol if max_sol is not None else max((product.sol for _, product in products), default=0)
+    kept = [name for name, product in products if product.frame not in frames and product.sol <= last]
+    return [tree.folder / MSL.images / name for name in kept]
+
+
+def table1(root: Path | None = None) -> "pd.DataFrame":
+    """Images per class of the official lists: columns ``class``, ``train_val`` and ``test``.
+
+    Reference:
+        Table 1 of the paper.
+    """
+    import pandas as pd
+
+    lists = read_tree(root).lists
+    count = {
+        split: np.bincount(list(labels.values()), minlength=len(MSL.class_names)) for split, labels in lists.items()
+    }
+    return pd.DataFrame({"class": MSL.class_names, "train_val": count["train"] + count["val"], "test": count["test"]})

@@ -1,0 +1,121 @@
+"""Folders of unlabelled Mastcam and MAHLI images under their names in the Planetary Data System (PDS)."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from marsnb.data._images import SUFFIXES, ImageFiles, image_files
+from marsnb.errors import DataError
+
+FRAME_LENGTH = 22
+"""Leading characters of a name that two products of one exposure share (full image and thumbnail)."""
+
+GRAY_TYPE = "D"
+"""Product type letter of greyscale JPEGs."""
+
+# sol, instrument, sequence, line in the sequence, two counters, product type, GOP and version, processing code
+_NAME = re.compile(r"(\d{4})(ML|MR|MH)(\d{6})(\d{3})(\d{2})(\d{5})([A-Z])(\d{2})_(\w{4})\.(?:JPE?G|jpe?g)")
+
+
+class Product(NamedTuple):
+    """What the name of a Mastcam or MAHLI product says.
+
+    Attributes:
+        sol: Martian day of the mission, from 0.
+        instrument: ``"ML"`` or ``"MR"`` (Mastcam left, right) or ``"MH"`` (MAHLI).
+        sequence: number of the command sequence, six digits.
+        product_type: a letter, e.g. ``"C"`` lossless, ``"D"`` greyscale, ``"E"`` and ``"F"`` colour, ``"I"`` thumbnail.
+        frame: the first 22 characters, the same for all products of one exposure.
+        processing: e.g. ``"DRCL"``: 8-bit, colour corrected, linearised.
+    """
+
+    sol: int
+    instrument: str
+    sequence: str
+    product_type: str
+    frame: str
+    processing: str
+
+
+def parse_name(name: str) -> Product:
+    """Read a file name such as ``0830MR0036510000500684E01_DRCL.JPG``.
+
+    Raises:
+        DataError: the name is not one of a Mastcam or MAHLI product.
+
+    Reference:
+        Mars Science Laboratory MMM camera software interface specification, file names.
+    """
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise DataError(
+            f"{name!r} is no Mastcam or MAHLI product name: expected one like 0830MR0036510000500684E01_DRCL.JPG"
+        )
+    sol, instrument, sequence, _, _, _, product_type, _, processing = found.groups()
+    return Product(int(sol), instrument, sequence, product_type, name[:FRAME_LENGTH], processing)
+
+
+@dataclass
+class UnlabelledFolder(ImageFiles):
+    """The unlabelled images used of a folder, an ``ImageSource``.
+
+    Attributes:
+        note: how many were used of how many, and why the others were left out.
+    """
+
+    note: str
+
+
+def open_folder(
+    folder: Path, *, exclude_frames: Collection[str] = (), max_sol: int | None = None, drop_gray: bool = False
+) -> UnlabelledFolder:
+    """List the images of a folder and of its subfolders.
+
+    Args:
+        folder: any folder of JPEGs in the PDS naming.
+        exclude_frames: frames (first 22 characters) to leave out: labelled images and their twins.
+        max_sol: last sol to keep; ``None`` keeps all (the paper does not say). Test images of MSL v1 begin at 565.
+        drop_gray: leave out greyscale products.
+
+    Raises:
+        DataError: the folder is missing, or nothing in it may be used.
+    """
+    if not folder.is_dir():
+        raise DataError(f"no folder {folder}: put the unlabelled images there, or name another folder")
+    excluded = frozenset(exclude_frames)
+    left_out: dict[str, int] = {}
+    kept: list[Path] = []
+    seen: set[str] = set()
+    # Sorted, so that of two copies of a name the same one is always kept.
+    for path in sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file()):
+        why = _why_not(path.name, excluded, max_sol, drop_gray)
+        if not why and path.name in seen:
+            why = "second copy"
+        if why:
+            left_out[why] = left_out.get(why, 0) + 1
+            continue
+        seen.add(path.name)
+        kept.append(path)
+    found = len(kept) + sum(left_out.values())
+    note = f"{len(kept):,} of {found:,} images in {folder.name}"
+    if left_out:
+        note += f" (left out: {', '.join(f'{count:,} {why}' for why, count in sorted(left_out.items()))})"
+    if not kept:
+        raise DataError(f"{note}: add JPEGs in the PDS naming to {folder}, or change what is left out")
+    listed = image_files(kept, f"remove it or put a good copy into {folder}")
+    return UnlabelledFolder(listed.names, listed.files, listed.fingerprint, listed.fix, note)
+
+
+def _why_not(name: str, excluded: frozenset[str], max_sol: int | None, drop_gray: bool) -> str:
+    """Why an image may not be used; empty if it may."""
+    try:
+        product = parse_name(name)
+    except DataError:
+        return "not in the PDS naming"  # neither its frame nor its sol is known, so it cannot be told from a test image
+    if product.frame in excluded:
+        return "of labelled frames"
+    if max_sol is not None and product.sol > max_sol:
+        return f"after sol {max_sol}"
+    return "greyscale" if drop_gray and product.product_type == GRAY_TYPE else ""

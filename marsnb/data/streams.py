@@ -1,0 +1,115 @@
+"""Streams: what one training step is fed.
+
+A stream is an endless sequence of index batches over one split. It is a pure function of (seed, step), so a run that stops can go
+on from any step without having kept a generator's state.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marsnb.registry import Registry
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """How the batches of one stream are drawn.
+
+    Attributes:
+        source: ``"train"`` or ``"unlabelled"``.
+        draw: ``"shuffled"`` (each image once per pass), ``"balanced"`` (a class at random, then an image of it) or
+            ``"class_pairs"`` (one pair per class).
+        views: 1, or 2 augmented views per item.
+        augmentation: ``"ordinary"`` or ``"strong"``.
+        batch: ``"labelled"`` (the paper's 16), ``"classes"`` (one per class, the paper's 24) or ``"unlabelled"`` (16).
+    """
+
+    source: str
+    draw: str
+    views: int
+    augmentation: str
+    batch: str
+
+
+STREAMS: Registry[Stream] = Registry("stream", "marsnb.data")
+STREAMS.register("labelled")(Stream("train", "shuffled", 1, "ordinary", "labelled"))
+STREAMS.register("labelled_strong")(Stream("train", "shuffled", 1, "strong", "labelled"))
+STREAMS.register("labelled_balanced")(Stream("train", "balanced", 1, "ordinary", "labelled"))
+STREAMS.register("class_pairs")(Stream("train", "class_pairs", 2, "strong", "classes"))
+STREAMS.register("image_pairs")(Stream("train", "shuffled", 2, "strong", "classes"))
+STREAMS.register("unlabelled_pairs")(Stream("unlabelled", "shuffled", 2, "strong", "unlabelled"))
+
+
+def _generator(*key: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(key))
+
+
+def shuffled(n: int, batch: int, step: int, seed: int) -> Indices:
+    """Batch ``step`` of an endless walk through ``n`` items, each pass in a new order.
+
+    Shape:
+        Output: ``(batch,)``, positions ``0 .. n-1``.
+    """
+    wanted = np.arange(step * batch, (step + 1) * batch)
+    orders = {p: _generator(seed, p).permutation(n) for p in np.unique(wanted // n)}
+    return np.array([orders[i // n][i % n] for i in wanted], dtype=np.int64)
+
+
+def balanced(labels: Indices, batch: int, step: int, seed: int) -> Indices:
+    """A class drawn uniformly, then an image of it: class-balanced sampling.
+
+    Shape:
+        Output: ``(batch,)``, positions in ``labels``.
+    """
+    rng = _generator(seed, step)
+    classes = rng.choice(np.unique(labels), batch)
+    return np.array([rng.choice(np.flatnonzero(labels == c)) for c in classes], dtype=np.int64)
+
+
+def class_pairs(labels: Indices, step: int, seed: int) -> tuple[Indices, Indices]:
+    """Two different images of every class present; a class with one image is paired with itself (paper, Eq. 2).
+
+    Shape:
+        Output: two ``(C,)`` arrays of positions in ``labels``, in the order of the classes.
+    """
+    rng = _generator(seed, step)
+    first, second = [], []
+    for c in np.unique(labels):
+        members = np.flatnonzero(labels == c)
+        pair = rng.choice(members, 2, replace=False) if len(members) > 1 else np.repeat(members, 2)
+        first.append(pair[0])
+        second.append(pair[1])
+    return np.array(first, dtype=np.int64), np.array(second, dtype=np.int64)
+
+
+def batches(
+    stream: Stream, labels: Indices | None, n: int, batch: int, steps: range, seed: int
+) -> Iterator[tuple[Indices, Indices]]:
+    """Index batches of ``stream`` for a range of global steps.
+
+    Args:
+        stream: how to draw.
+        labels: class of each item; ``None`` for an unlabelled source.
+        n: number of items.
+        batch: items per batch (ignored by ``class_pairs``, which has one per class).
+        steps: global step numbers.
+        seed: the stream's own seed.
+
+    Yields:
+        Positions of the first and of the second view; equal where both views are of one image.
+    """
+    for step in steps:
+        if stream.draw == "class_pairs":
+            assert labels is not None
+            yield class_pairs(labels, step, seed)
+        else:
+            if stream.draw == "balanced":
+                assert labels is not None
+                chosen = balanced(labels, batch, step, seed)
+            else:
+                chosen = shuffled(n, batch, step, seed)
+            yield chosen, chosen

@@ -1,0 +1,210 @@
+"""Synthetic Mars: generated pictures of the 24 classes of MSL v1, for when no real image is at hand.
+
+It is made so that what the paper is about can be seen on it within seconds: the imbalance of Table 1, the train-test gap
+of Fig. 3 and the damage of Fig. 4. It says nothing about Mars, and no number measured on it may stand beside one of the paper's.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marsnb.data import DATASETS
+from marsnb.data._synthetic_render import DAMAGE, GAP_SOL, LAST_SOL, render, resample
+from marsnb.data._synthetic_scenes import CLASSES, SCENES
+from marsnb.data.base import ClassificationData, Image, LabelledList
+from marsnb.errors import DataError
+
+VERSION = 1  # raise it with any change of the pixels or of the plan
+VAL_SHARE = 0.2  # of the images before sol 565; the paper gives none
+VAL_SOL = 182  # chronological: train below, validate from here on, as MSL v1 does
+TWIN_SHARE = 0.45  # of frames are kept as full image and thumbnail (MSL v1: 0.59)
+DAMAGE_SHARE = (0.12, 0.25)  # of frames before and after sol 565
+PROTOCOLS = ("by_frame", "paper", "chronological")
+
+_PLAN, _UNLABELLED_PLAN, _SCENE, _NOISE, _SPLIT = range(5)  # independent streams of random numbers
+
+
+def _rng(seed: int, stream: int, key: int = 0) -> np.random.Generator:
+    entropy = (VERSION, seed, stream, key)  # always four numbers: SeedSequence takes trailing zeros for nothing
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
+
+
+@dataclass(frozen=True)
+class SyntheticSource:
+    """Images of synthetic Mars, drawn when asked for; any image can be drawn first, in any process.
+
+    Attributes:
+        seed: seed of the whole world.
+        names: one name per image in the pattern of MSL v1 (sol, camera, ..., ``E`` full or ``I`` thumbnail).
+        fingerprint: hex digest of the generator's version, the seed and the names.
+        labels: classes, for the unlabelled images too (nothing that trains may look there).
+        damage: kind of damage of each image, one of over-exposed, colour channel, low resolution, blur; empty where sound.
+    """
+
+    seed: int
+    names: tuple[str, ...]
+    fingerprint: str
+    labels: tuple[int, ...]
+    damage: tuple[str, ...]
+
+    def decode(self, index: int, size: int) -> Image:
+        """Image ``index`` at ``size`` x ``size``, RGB, uint8."""
+        name = self.names[index]
+        frame, thumbnail = int(name[15:22]), name[22] == "I"
+        scene, noise = _rng(self.seed, _SCENE, frame), _rng(self.seed, _NOISE, 2 * frame + thumbnail)
+        image = render(CLASSES[self.labels[index]], int(name[:4]), self.damage[index], thumbnail, scene, noise)
+        return np.clip(resample(image, size) * 255 + 0.5, 0, 255).astype(np.uint8)
+
+
+def frame_of(name: str) -> str:
+    """The part of an image's name that its full image and its thumbnail share: 22 characters, as in MSL v1."""
+    return name[:22]
+
+
+def counts_like_table1(total: int, split: int) -> tuple[int, ...]:
+    """Images per class: the paper's Table 1 scaled down to ``total`` images, but at least six of every class it has
+    before sol 565 and two after it.
+
+    Args:
+        total: number of images.
+        split: 0 for training and validation (paper: 5,386), 1 for test (paper: 1,305).
+
+    Raises:
+        DataError: ``total`` is too small for that.
+
+    Reference:
+        Table 1 of arXiv 2206.02180.
+    """
+    paper = np.array([SCENES[name][split] for name in CLASSES])
+    least = (6, 2)[split] * (paper > 0)
+    if total < least.sum():
+        raise DataError(f"{total} images are too few for the classes of synthetic Mars: ask for {least.sum()} or more")
+    low, high = 0.0, total / paper.max()
+    for _ in range(60):  # the largest scale that does not exceed the total
+        scale = (low + high) / 2
+        fits = np.maximum(np.floor(paper * scale), least).sum() <= total
+        low, high = (scale, high) if fits else (low, scale)
+    counts = np.maximum(np.floor(paper * low), least).astype(int)
+    counts[paper.argmax()] += total - counts.sum()
+    return tuple(int(count) for count in counts)
+
+
+def _damage(rng: np.random.Generator, late: bool) -> str:
+    hit, kind = rng.random(2)
+    return DAMAGE[int(len(DAMAGE) * kind)] if hit < DAMAGE_SHARE[late] else ""
+
+
+def _frames(seed: int, counts: tuple[int, ...], test: bool, first: int) -> list[tuple[str, int, str]]:
+    """Name, label and damage of every image of one side of sol 565; frames are numbered from ``first``."""
+    rng, rows = _rng(seed, _PLAN, int(test)), []
+    for label, count in enumerate(counts):
+        done = 0
+        while done < count:
+            r = rng.random(4)
+            # the first two frames of a class are single images from the early sols: every protocol trains on two
+            twin = 2 <= done < count - 1 and r[0] < TWIN_SHARE
+            low, high = (
+                (GAP_SOL, LAST_SOL + 1) if test else (3, VAL_SOL) if done < 2 or r[1] < 0.6 else (VAL_SOL, GAP_SOL)
+            )
+            sol, damage = low + int((high - low) * r[2]), _damage(rng, test)
+            stem = f"{sol:04d}{('ML', 'MR', 'MH')[int(3 * r[3])]}{label + 1:06d}{100:03d}{first + len(rows):07d}"
+            rows += [(f"{stem}{kind}01_SYNT.JPG", label, damage) for kind in ("EI" if twin else "E")]
+            done += 1 + twin
+    return rows
+
+
+def _unlabelled(seed: int, count: int) -> list[tuple[str, int, str]]:
+    """Frames of the whole mission, half of them of classes drawn as in Table 1, half of any class."""
+    rng, rows = _rng(seed, _UNLABELLED_PLAN), []
+    paper = np.cumsum([SCENES[name].trainval + SCENES[name].test for name in CLASSES])
+    for number in range(count):
+        r = rng.random(4)
+        label = int(np.searchsorted(paper, r[0] * paper[-1], "right")) if number % 2 else int(len(CLASSES) * r[0])
+        sol = 3 + int((LAST_SOL - 3) * r[1])
+        name = f"{sol:04d}{('ML', 'MR', 'MH')[int(3 * r[2])]}{0:06d}{200:03d}{5_000_000 + number:07d}E01_SYNT.JPG"
+        rows.append((name, label, _damage(rng, sol >= GAP_SOL)))
+    return rows
+
+
+def _source(seed: int, rows: list[tuple[str, int, str]]) -> SyntheticSource:
+    names, labels, damage = tuple(r[0] for r in rows), tuple(r[1] for r in rows), tuple(r[2] for r in rows)
+    digest = hashlib.sha256(repr(("synthetic", VERSION, seed, names, labels, damage)).encode()).hexdigest()
+    return SyntheticSource(seed, names, digest, labels, damage)
+
+
+def _validation(source: SyntheticSource, known: list[int], protocol: str) -> set[int]:
+    """Which of the images before sol 565 validate."""
+    if protocol == "chronological":
+        return {i for i in known if int(source.names[i][:4]) >= VAL_SOL}
+    groups: dict[str, list[int]] = {}
+    for i in known:
+        groups.setdefault(frame_of(source.names[i]) if protocol == "by_frame" else source.names[i], []).append(i)
+    left = np.zeros(len(CLASSES), int)  # groups of each class that still train
+    for members in groups.values():
+        left[source.labels[members[0]]] += 1
+    chosen: set[int] = set()
+    order = np.argsort(_rng(source.seed, _SPLIT).random(len(groups)), kind="stable")
+    for members in (list(groups.values())[int(g)] for g in order):
+        label = source.labels[members[0]]
+        if left[label] > 2 and len(chosen) + len(members) <= VAL_SHARE * len(known):
+            chosen.update(members)
+            left[label] -= 1
+    return chosen
+
+
+def _list(source: SyntheticSource, indices: list[int]) -> LabelledList:
+    labels: NDArray[np.int64] = np.array([source.labels[i] for i in indices], dtype=np.int64)
+    return LabelledList(np.array(indices, dtype=np.int64), labels)
+
+
+@DATASETS.register("synthetic")
+def open_synthetic(
+    protocol: str = "by_frame", *, seed: int = 0, train: int = 480, test: int = 240, unlabelled: int = 96
+) -> ClassificationData:
+    """Opens synthetic Mars; nothing is read and nothing is drawn yet.
+
+    Args:
+        protocol: ``by_frame`` keeps full image and thumbnail of a frame on one side of the train-validation split, ``paper``
+            shuffles images, ``chronological`` trains on sols 3-181 and validates on 182-564. Test is sols 565-1060 in all.
+        seed: seed of the world, 0 to 2**32 - 1; two seeds share no image.
+        train: images for training and validation together (paper: 5,386).
+        test: test images (paper: 1,305).
+        unlabelled: images without labels (paper: 34k); 0 for none.
+
+    Returns:
+        The data set, ``synthetic=True``.
+
+    Raises:
+        DataError: the protocol is unknown, the seed is out of range or a count is too small.
+    """
+    if protocol not in PROTOCOLS:
+        raise DataError(f"synthetic Mars has no protocol {protocol!r}: use one of {', '.join(PROTOCOLS)}")
+    if not 0 <= seed < 2**32:
+        raise DataError(f"seed {seed} of synthetic Mars is out of range: use 0 to 2**32 - 1")
+    if unlabelled < 0:
+        raise DataError(f"{unlabelled} unlabelled images cannot be drawn: use 0 or more")
+    before = _frames(seed, counts_like_table1(train, 0), False, 1)
+    after = _frames(seed, counts_like_table1(test, 1), True, 2_000_000)  # the same test images whatever ``train`` is
+    source = _source(seed, sorted(before + after))  # by sol, as the archive is
+    known = [i for i, name in enumerate(source.names) if int(name[:4]) < GAP_SOL]
+    held = _validation(source, known, protocol)
+    lists = [[i for i in known if i not in held], sorted(held), list(range(len(known), len(source.names)))]
+    note = (
+        f"SYNTHETIC: {len(source.names)} generated images (seed {seed}) with Table 1's imbalance, a train-test gap and "
+        f"{sum(map(bool, source.damage))} damaged images; {unlabelled} more without labels."
+    )
+    return ClassificationData(
+        name="synthetic",
+        protocol=protocol,
+        source=source,
+        train=_list(source, lists[0]),
+        val=_list(source, lists[1]),
+        test=_list(source, lists[2]),
+        unlabelled=_source(seed, _unlabelled(seed, unlabelled)) if unlabelled else None,
+        class_names=CLASSES,
+        fingerprint=hashlib.sha256(repr((source.fingerprint, lists)).encode()).hexdigest(),
+        synthetic=True,
+        note=note,
+    )

@@ -1,0 +1,137 @@
+"""What is wrong with a copy of MSL v1: files, class ids, counts, split lists and every JPEG."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from itertools import chain
+from pathlib import Path
+
+import yaml
+
+from marsnb import paths
+from marsnb.data._images import SUFFIXES, decode
+from marsnb.data.msl import MSL, find_tree, list_file, read_list, read_split, read_tree
+from marsnb.data.pds import parse_name
+from marsnb.errors import DataError, MarsnbError
+
+SHOWN = 5  # names given for one kind of problem
+
+
+def paper_table1() -> dict[str, tuple[int, int]]:
+    """The paper's counts: class to (train and validation, test).
+
+    Reference:
+        Table 1 of the paper, with "mascam" folded into mastcam.
+    """
+    rows = yaml.safe_load((paths.recipes() / "table01.yaml").read_text("utf-8"))["rows"]
+    return {name: (train_val, test) for name, (train_val, test) in rows.items()}
+
+
+def check_tree(folder: Path) -> list[str]:
+    """Problems that show without opening an image.
+
+    Args:
+        folder: the folder with ``calibrated/`` in it.
+
+    Returns:
+        One line per problem: missing or double files, unknown class ids, counts other than Table 1's.
+    """
+    problems: list[str] = []
+    present = {path.name for path in (folder / MSL.images).iterdir() if path.suffix.lower() in SUFFIXES}
+    if len(present) != MSL.files:
+        problems.append(f"{len(present):,} images in {MSL.images}/, not {MSL.files:,}")
+    problems += _check_ids(folder / MSL.id_names)
+
+    counts: dict[str, Counter[str]] = {}
+    listed: Counter[str] = Counter()
+    for split in MSL.lists:
+        file = list_file(folder, split).name
+        try:
+            rows = read_list(folder, split)
+        except DataError as error:
+            problems.append(str(error))
+            continue
+        names = [name for name, _ in rows]
+        listed.update(names)
+        unknown = [f"{name} ({number})" for name, number in rows if MSL.label(number) is None]
+        problems += _report(f"unknown class ids in {file}", unknown)
+        problems += _report(f"files of {file} missing", [name for name in names if name not in present])
+        labels = (MSL.label(number) for _, number in rows)
+        counts[split] = Counter(MSL.class_names[label] for label in labels if label is not None)
+    problems += _report("files named more than once in the lists", [name for name in listed if listed[name] > 1])
+
+    if len(counts) == len(MSL.lists):
+        for name, expected in paper_table1().items():
+            found = counts["train"][name] + counts["val"][name], counts["test"][name]
+            if found != expected:
+                problems.append(f"{name}: {found} images of train+val and of test, but {expected} in Table 1")
+    return problems
+
+
+def check_splits(root: Path | None = None) -> list[str]:
+    """Problems of the committed split lists: other images than the tree, or a frame on both sides of ``by_frame``."""
+    problems: list[str] = []
+    try:
+        tree = read_tree(root)
+    except DataError:
+        return []  # check_tree has said why
+    for protocol in MSL.protocols:
+        try:
+            parts = read_split(protocol, tree)
+        except MarsnbError as error:
+            problems.append(str(error))
+            continue
+        if protocol == "by_frame":
+            frames = {split: {parse_name(name).frame for name in names} for split, names in parts.items()}
+            problems += _report("frames in both train and val of by_frame", sorted(frames["train"] & frames["val"]))
+    return problems
+
+
+def check_images(files: Iterable[Path]) -> list[str]:
+    """Problems of image files: each is decoded."""
+    damaged = []
+    for file in files:
+        try:
+            decode(file, 1)
+        except DataError:
+            damaged.append(file.name)
+    return _report("damaged images", damaged)
+
+
+def verify_msl(
+    root: Path | None = None, *, watch: Callable[[list[Path]], Iterable[Path]] = lambda files: files
+) -> list[str]:
+    """Look for everything that can be wrong with a copy of MSL v1; takes some 20 s on one core.
+
+    Args:
+        root: folder of data sets; ``paths.data()`` by default.
+        watch: handed the list of image files and iterated over in its place, for a progress bar.
+
+    Returns:
+        One line per problem; empty if there is none.
+
+    Raises:
+        DataError: there is no such data set.
+    """
+    folder = find_tree(root)
+    files = sorted(path for path in (folder / MSL.images).iterdir() if path.suffix.lower() in SUFFIXES)
+    problems = chain(check_tree(folder), check_splits(root), check_images(watch(files)))
+    return list(dict.fromkeys(problems))
+
+
+def _check_ids(path: Path) -> list[str]:
+    """Problems of the file of class names."""
+    if not path.is_file():
+        return [f"{path.name} is missing"]
+    found = [line.split(maxsplit=1) for line in path.read_text("utf-8").splitlines() if line.strip()]
+    expected = [[str(number), name] for number, name in enumerate(MSL.published_names)]
+    if [[part.strip() for part in parts] for parts in found] != expected:
+        return [f"{path.name} does not give the {len(expected)} class names of MSL v1"]
+    return []
+
+
+def _report(what: str, names: list[str]) -> list[str]:
+    """One line that counts ``names`` and gives the first of them; nothing if there are none."""
+    if not names:
+        return []
+    more = ", ..." if len(names) > SHOWN else ""
+    return [f"{len(names)} {what}: {', '.join(names[:SHOWN])}{more}"]

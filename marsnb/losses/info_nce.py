@@ -1,0 +1,72 @@
+"""InfoNCE on a batch of image pairs: Eq. 1, the sample-wise contrast that the paper starts from."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from marsnb.losses import LOSSES
+from marsnb.losses._pairs import TEMPERATURE, checked_pairs, checked_temperature
+
+
+def info_nce(z1: Tensor, z2: Tensor, temperature: float = TEMPERATURE) -> Tensor:
+    """Cross entropy of picking the second view of an image among the second views of all images of the batch.
+
+    One-sided, as Eq. 1 writes it: the first views are the anchors, the second views the candidates; first views are
+    never negatives of one another. At random embeddings the loss is close to log N.
+
+    Args:
+        z1: embeddings of the first views, of any norm (the cosine is taken inside).
+        z2: embeddings of the second views; row i is the positive of row i of ``z1``, every other row a negative.
+        temperature: the paper's tau, above 0; 0.2 in the paper.
+
+    Shape:
+        ``z1``, ``z2``: ``(N, D)``; the result is a scalar.
+
+    Returns:
+        The mean over the N anchors, in float32 (float64 for float64 input), also under autocast.
+
+    Raises:
+        ValueError: the shapes differ or are not ``(N, D)``, or ``temperature`` is not above 0.
+
+    Reference:
+        Wang et al., arXiv 2206.02180, Eq. 1; van den Oord et al., arXiv 1807.03748.
+    """
+    temperature = checked_temperature(temperature)
+    # Without this, autocast would send the product below back to half precision.
+    with torch.autocast(device_type=z1.device.type, enabled=False):
+        z1, z2 = checked_pairs(z1, z2)
+        similarity = (
+            F.normalize(z1, dim=1) @ F.normalize(z2, dim=1).T
+        )  # (N, N), cosines; row: anchor, column: candidate
+        target = torch.arange(len(z1), device=z1.device)  # (N,): the positives lie on the diagonal
+        return F.cross_entropy(similarity / temperature, target)
+
+
+@LOSSES.register("info_nce")
+class InfoNCE(nn.Module):
+    """Module form of `info_nce`.
+
+    Args:
+        temperature: the paper's tau, above 0; 0.2 in the paper.
+
+    Shape:
+        ``forward(z1, z2)``: two ``(N, D)`` to a scalar.
+
+    Raises:
+        ValueError: ``temperature`` is not above 0.
+
+    Reference:
+        Wang et al., arXiv 2206.02180, Eq. 1.
+    """
+
+    def __init__(self, temperature: float = TEMPERATURE) -> None:
+        super().__init__()
+        self.temperature = checked_temperature(temperature)
+
+    def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
+        """The loss of a batch of pairs; see `info_nce`."""
+        return info_nce(z1, z2, self.temperature)
+
+    def extra_repr(self) -> str:
+        """The settings that ``print`` shows."""
+        return f"temperature={self.temperature}"

@@ -1,0 +1,23 @@
+"""Baseline: cross entropy on ordinarily augmented images."""
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from marsnb.methods.classification import METHODS
+from marsnb.methods.classification._parts import Batch, ClassificationMethod
+
+
+@METHODS.register("cross_entropy")
+class CrossEntropy(ClassificationMethod):
+    """Cross entropy alone (Table 4, "ResNet-50 (baseline)" and "MoCo V2 pretraining").
+
+    Reference: paper, Eq. 4.
+    """
+
+    streams: ClassVar[tuple[str, ...]] = ("labelled",)
+
+    def step(self, labelled: Batch) -> dict[str, Tensor]:  # type: ignore[override]
+        """L = L_ce."""
+        ce = self.cross_entropy(labelled)
+        return {"loss": ce, "ce": ce}

@@ -1,0 +1,1 @@
+"""Methods of semantic segmentation, one file each (to come)."""

@@ -1,0 +1,162 @@
+"""Recipes and profiles: what each row of a table trains, and the scale at which everything is run. YAML in, frozen objects out."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from marsnb import paths
+from marsnb.errors import RecipeError
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Paper(_Strict):
+    """The paper's number for a row, in the paper's unit (percent)."""
+
+    mean: float
+    std: float | None = None
+
+
+class Row(_Strict):
+    """One row of a table: one trained thing.
+
+    Attributes:
+        id: unique in its table; ``--row`` takes it.
+        label: as the paper prints it.
+        method: name in the method registry.
+        backbone, start: as in the paper; a profile may put others in their place.
+        settings: the method's own settings.
+        overrides: fields of the profile's run settings.
+        paper: the paper's number; ``None`` for a control.
+        control: not a row of the paper.
+        note: why the row is there, for the table's reader.
+    """
+
+    id: str
+    label: str
+    method: str
+    backbone: str = "resnet50"
+    start: str = "moco_v2"
+    settings: dict[str, Any] = {}
+    overrides: dict[str, Any] = {}
+    paper: Paper | None = None
+    control: bool = False
+    note: str = ""
+
+
+class Table(_Strict):
+    """A table of the paper, or one of our own (``choice``)."""
+
+    table: int | str
+    title: str
+    task: Literal["classification"] = "classification"
+    metric: str = "top1"
+    split: str = "test"
+    note: str = ""
+    rows: tuple[Row, ...]
+
+    @property
+    def key(self) -> str:
+        """File stem: ``table04``, ``choice``."""
+        return f"table{self.table:02d}" if isinstance(self.table, int) else self.table
+
+    def row(self, row_id: str) -> Row:
+        """The row of that id; an unknown one raises ``RecipeError``."""
+        for row in self.rows:
+            if row.id == row_id:
+                return row
+        raise RecipeError(f"{self.key} has no row {row_id!r}; its rows: {', '.join(r.id for r in self.rows)}")
+
+
+class Profile(_Strict):
+    """The scale at which everything is run.
+
+    Attributes:
+        name: ``smoke``, ``lite`` or ``paper``.
+        says: one sentence for the caption of every table.
+        seeds: how many a row is run with unless ``--seeds`` says otherwise.
+        backbones, starts: what takes the place of the paper's (key ``*``: of any).
+        classification: fields of ``RunSpec`` for classification.
+    """
+
+    name: str
+    says: str
+    seeds: int = 1
+    backbones: dict[str, str] = {}
+    starts: dict[str, str] = {}
+    classification: dict[str, Any]
+
+    def backbone(self, name: str) -> str:
+        """What stands for backbone ``name`` in this profile."""
+        return self.backbones.get(name, self.backbones.get("*", name))
+
+    def start(self, name: str) -> str:
+        """What stands for start weights ``name`` in this profile."""
+        return self.starts.get(name, self.starts.get("*", name))
+
+
+def _read(path: Path, model: type[_Strict]) -> Any:
+    try:
+        return model.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RecipeError(
+            f"{path.name}: {where}: {first['msg'].lower()}; see CONTRIBUTING.md for a row's keys"
+        ) from None
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
+
+
+def trainable() -> list[str]:
+    """Keys of all recipe files whose rows are trained, e.g. ``["choice", "table04"]``."""
+    keys = []
+    for path in sorted(paths.recipes().glob("*.yaml")):
+        head = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if isinstance(head, dict) and "rows" in head and isinstance(head["rows"], list):
+            keys.append(path.stem)
+    return keys
+
+
+def tables() -> list[int]:
+    """Numbers of the paper's tables that have trained rows."""
+    return [int(key.removeprefix("table")) for key in trainable() if key.startswith("table")]
+
+
+def load_table(table: int | str) -> Table:
+    """The recipes of one table, by its number or key.
+
+    Raises:
+        RecipeError: there is no such table, or the file has an unknown key, a missing one or a value of the wrong kind.
+    """
+    key = str(table)
+    key = f"table{int(key):02d}" if key.isdecimal() else key
+    if key not in trainable():
+        raise RecipeError(f"there is no table {table!r} to train; known: {', '.join(trainable())}")
+    return _load_table(paths.recipes() / f"{key}.yaml")
+
+
+@cache
+def _load_table(path: Path) -> Table:
+    return _read(path, Table)
+
+
+def profiles() -> list[str]:
+    """Names of the profiles."""
+    return sorted(path.stem for path in (paths.recipes() / "profiles").glob("*.yaml"))
+
+
+def load_profile(name: str) -> Profile:
+    """A profile by name.
+
+    Raises:
+        RecipeError: no such profile, or its file has an unknown key.
+    """
+    if name not in profiles():
+        raise RecipeError(f"unknown profile {name!r}; known: {', '.join(profiles())}")
+    return _read(paths.recipes() / "profiles" / f"{name}.yaml", Profile)

@@ -1,0 +1,163 @@
+"""Tables from the ledger alone: one long CSV and one Markdown table in the shape of the paper's."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from marsnb import paths, recipes
+from marsnb.report.files import write_csv, write_whole
+from marsnb.report.measured import Line, lines
+
+COLUMNS = [
+    "row", "column", "metric", "recipe", "paper_mean", "paper_std", "measured_mean", "measured_std", "n", "difference"
+]  # fmt: skip
+HEADINGS = {"top1": "Top-1 (%)"}
+NOT_RUN = "not run"
+
+
+def table(number: int, profile: str) -> pd.DataFrame:
+    """A table in long form, one line per row and metric, accuracies in percent.
+
+    Args:
+        number: the paper's number of the table.
+        profile: name of the profile.
+
+    Returns:
+        The columns of ``COLUMNS``, in the order of the recipe; empty where the paper has no number or nothing was
+        measured.
+    """
+    if number == 1:
+        from marsnb.report.counts import table1
+
+        return table1(profile)[COLUMNS]
+    head = recipes.load_table(number)
+    return pd.DataFrame([_long(line, head.metric, number) for line in lines(number, profile)], columns=COLUMNS)
+
+
+def _long(line: Line, metric: str, number: int) -> dict[str, object]:
+    paper, measured = line.row.paper, line.measured
+    return {
+        "row": line.row.label,
+        "column": HEADINGS.get(metric, metric),
+        "metric": metric,
+        "recipe": f"table{number:02d}/{line.row.id}",
+        "paper_mean": paper.mean if paper else None,
+        "paper_std": paper.std if paper else None,
+        "measured_mean": measured.mean if measured else None,
+        "measured_std": measured.std if measured else None,
+        "n": measured.n if measured else None,
+        "difference": line.difference,
+    }
+
+
+def number_text(mean: float, std: float | None = None, low: float | None = None, high: float | None = None) -> str:
+    """A number in percent with 2 decimals and its spread or interval: ``79.28 ± 1.76``, ``79.28 [77.0, 81.4]``."""
+    text = f"{mean:.2f}"
+    if std is not None:
+        return f"{text} ± {std:.2f}"
+    if low is not None and high is not None:
+        return f"{text} [{low:.2f}, {high:.2f}]"
+    return text
+
+
+def protocol(found: list[Line], profile: str, split: str = "test") -> str:
+    """The reporting protocol as sentences: what is reported, over how many seeds, on which data, at which profile."""
+    done = [line.measured for line in found if line.measured]
+    parts = [f"{split.capitalize()} accuracy of the last checkpoint; no choice was made on test."]
+    if any(m.n > 1 for m in done):
+        parts.append("Mean ± sample standard deviation over n seeds.")
+    if any(m.n == 1 for m in done) or not done:
+        parts.append("For one seed, the 95 % bootstrap interval over images in brackets.")
+    parts.append(f"Profile `{profile}`: {recipes.load_profile(profile).says}")
+    if not done:
+        parts.append("Nothing was run yet.")
+    for data, fingerprint, images in sorted({(m.data, m.fingerprint, m.images) for m in done}):
+        parts.append(f"Data: {data}, {images:,} {split} images, fingerprint `{fingerprint[:8]}`.")
+    if any(line.ran_as and line.measured for line in found):
+        parts.append(
+            'Rows run with another network or other start weights than the paper\'s say so under "Ran as"; '
+            "compare those with each other, not with the paper."
+        )
+    return " ".join(parts)
+
+
+def synthetic(found: list[Line], profile: str) -> bool:
+    """Whether any number of the table was measured on generated images, or would be in this profile."""
+    planned = recipes.load_profile(profile).classification["dataset"] == "synthetic"
+    return planned or any(line.measured and "synthetic" in line.measured.data.lower() for line in found)
+
+
+def markdown(number: int | str, profile: str) -> str:
+    """A table as Markdown in the shape of the paper, with its caption.
+
+    Args:
+        number: the paper's number of the table, or the name of a recipe file.
+        profile: name of the profile.
+    """
+    if number == 1:
+        from marsnb.report.counts import markdown1
+
+        return markdown1(profile)
+    head, found = recipes.load_table(number), lines(number, profile)
+    heading = HEADINGS.get(head.metric, head.metric)
+    name = f"Table {head.table}. " if isinstance(head.table, int) else ""
+    tag = "**SYNTHETIC DATA: generated images, not comparable with the paper.** " if synthetic(found, profile) else ""
+    text = [f"**{name}{head.title}.** {tag}{protocol(found, profile, head.split)}", ""]
+    text.append(f"| Method | Paper, {heading} | Measured, {heading} | n | Difference (points) | Ran as |")
+    text.append("|---|---:|---:|---:|---:|---|")
+    text += [_markdown_row(line) for line in found if not line.row.control]
+    controls = [line for line in found if line.row.control]
+    if controls:
+        text.append("| **Controls (not in the paper)** | | | | | |")
+        text += [_markdown_row(line) for line in controls]
+    return "\n".join(text) + "\n"
+
+
+def _markdown_row(line: Line) -> str:
+    paper, measured = line.row.paper, line.measured
+    theirs = number_text(paper.mean, paper.std) if paper else ""
+    ours = number_text(measured.mean, measured.std, measured.low, measured.high) if measured else NOT_RUN
+    n = str(measured.n) if measured else ""
+    difference = f"{line.difference:+.2f}" if line.difference is not None else ""
+    remarks = [line.ran_as] if line.ran_as and measured else []
+    if line.same_as and measured:
+        remarks.append(f"same run as “{line.same_as[0]}”")
+    label = line.row.label.replace("|", "\\|")
+    return f"| {label} | {theirs} | {ours} | {n} | {difference} | {'; '.join(remarks)} |"
+
+
+def write_table(number: int, profile: str) -> list[Path]:
+    """Write ``tableNN.csv`` and ``tableNN.md`` into the profile's folder of figures.
+
+    Returns:
+        The two paths.
+    """
+    at = paths.figures(profile)
+    stem = f"table{number:02d}"
+    long, text = table(number, profile), markdown(number, profile)
+    return [write_csv(at / f"{stem}.csv", long), write_whole(at / f"{stem}.md", text)]
+
+
+def summary(profile: str) -> pd.DataFrame:
+    """The measured state at a glance: one line per table of trained rows.
+
+    Args:
+        profile: name of the profile.
+
+    Returns:
+        Columns ``table, title, rows, measured, mean_abs_difference`` (points; empty where nothing was measured);
+        controls are not counted.
+    """
+    state = []
+    for number in recipes.tables():
+        head = recipes.load_table(number)
+        found = [line for line in lines(number, profile) if not line.row.control]
+        gaps = [abs(line.difference) for line in found if line.difference is not None]
+        state.append({
+            "table": number,
+            "title": head.title,
+            "rows": len(found),
+            "measured": sum(line.measured is not None for line in found),
+            "mean_abs_difference": sum(gaps) / len(gaps) if gaps else None,
+        })  # fmt: skip
+    return pd.DataFrame(state, columns=["table", "title", "rows", "measured", "mean_abs_difference"])

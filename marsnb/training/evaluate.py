@@ -1,0 +1,123 @@
+"""Scores of a classifier on a split, and the numbers that show a collapse."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from marsnb.data.augment import strong
+from marsnb.data.base import ClassificationData, LabelledList
+from marsnb.models.classifier import Classifier
+from marsnb.models.diagnostics import alignment, effective_rank, uniformity
+from marsnb.training.batches import Arrays, to_images, to_unit
+from marsnb.training.ledger import write_whole
+
+CHUNK = 64
+"""Images per forward pass."""
+DIAGNOSTIC_IMAGES = 128
+"""Validation images that alignment, uniformity and effective rank are computed on."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Predictions of a split: ``labels``, ``predictions`` and ``confidences``, each ``(n,)``."""
+
+    labels: NDArray[np.int64]
+    predictions: NDArray[np.int64]
+    confidences: NDArray[np.float32]
+
+    @property
+    def top1(self) -> float:
+        """Share of images whose class is predicted."""
+        return float((self.labels == self.predictions).mean())
+
+    def interval(self, draws: int = 10_000) -> tuple[float, float]:
+        """95 % bootstrap interval of ``top1`` over images.
+
+        The mean of a resample of n zeros and ones is a binomial draw over n, so no resample needs to be made.
+        """
+        n = len(self.labels)
+        means = np.random.default_rng(0).binomial(n, self.top1, draws) / n
+        return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
+
+    def metrics(self, class_names: tuple[str, ...]) -> dict[str, tuple[float, int]]:
+        """Every metric with its n; classes that the split lacks are left out."""
+        low, high = self.interval()
+        n = len(self.labels)
+        values = {"top1": (self.top1, n), "top1_low": (low, n), "top1_high": (high, n)}
+        for c, name in enumerate(class_names):
+            members = self.labels == c
+            if members.any():
+                values[f"top1/{name}"] = (float((self.predictions[members] == c).mean()), int(members.sum()))
+        return values
+
+
+def forward_all(module: nn.Module, array: np.ndarray, indices: NDArray[np.int64], device: torch.device) -> Tensor:
+    """``module`` on the chosen rows of ``array`` in evaluation mode, on the CPU at the end, ``(n, ...)``."""
+    module.eval()
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(indices), CHUNK):
+            x = to_unit(to_images(array[indices[start : start + CHUNK]]).to(device))
+            parts.append(module(x).float().cpu())
+    return torch.cat(parts)
+
+
+def score(model: Classifier, arrays: Arrays, split: LabelledList, device: torch.device) -> Scores:
+    """Predictions of ``model`` on a split."""
+    module = model.head if arrays.images.ndim == 2 else model
+    probabilities = forward_all(module, arrays.images, split.indices, device).softmax(dim=1)
+    confidences, predictions = probabilities.max(dim=1)
+    return Scores(split.labels, predictions.numpy(), confidences.numpy())
+
+
+def diagnostics(
+    model: Classifier, embedding: str, arrays: Arrays, split: LabelledList, size: int, device: torch.device
+) -> dict[str, float]:
+    """Alignment, uniformity and effective rank of the features and of the method's embedding.
+
+    On the same images and the same strong views every time; the global random state is left as it was.
+    """
+    if arrays.images.ndim == 2:
+        return {}
+    chosen = split.indices[np.linspace(0, len(split) - 1, min(DIAGNOSTIC_IMAGES, len(split))).astype(np.int64)]
+    model.eval()
+    devices = [device] if device.type == "cuda" else []
+    values = {}
+    with torch.random.fork_rng(devices), torch.inference_mode():
+        torch.manual_seed(0)
+        change = strong(size)
+        images = to_unit(to_images(arrays.images[chosen]).to(device))
+        f1, f2 = (torch.cat([model.features(part) for part in change(images).split(CHUNK)]) for _ in range(2))
+        pairs = {"": (f1, f2)}
+        if embedding != "features":
+            project = model.project_s if embedding == "embed_s" else model.project_u
+            pairs[f"{embedding}/"] = (project(f1), project(f2))
+        for prefix, (z1, z2) in pairs.items():
+            values[f"{prefix}alignment"] = float(alignment(z1, z2))
+            values[f"{prefix}uniformity"] = float(uniformity(z1))
+            values[f"{prefix}effective_rank"] = float(effective_rank(z1))
+    return values
+
+
+def write_predictions(scores: dict[str, Scores], data: ClassificationData, path: Path) -> None:
+    """Per-image predictions of the scored splits as CSV: ``split, name, label, prediction, confidence``."""
+    parts = []
+    for split, s in scores.items():
+        indices = getattr(data, split).indices
+        parts.append(
+            pd.DataFrame(
+                {
+                    "split": split,
+                    "name": [data.source.names[i] for i in indices],
+                    "label": [data.class_names[c] for c in s.labels],
+                    "prediction": [data.class_names[c] for c in s.predictions],
+                    "confidence": s.confidences,
+                }
+            )
+        )
+    write_whole(path, pd.concat(parts).to_csv(index=False, float_format="%.6f", lineterminator="\n"))

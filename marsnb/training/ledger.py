@@ -1,0 +1,98 @@
+"""The ledger: every measured number, tidy, one line per run, split and metric. Only training writes it."""
+
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+from marsnb import paths
+
+COLUMNS = [
+    "run_id", "recipe", "task", "method", "backbone", "start", "data", "fingerprint", "split", "seed", "metric", "value", "n",
+    "epochs", "steps", "device", "seconds", "images_per_s", "peak_memory", "versions", "commit", "date",
+]  # fmt: skip
+CURVE_COLUMNS = ["run_id", "epoch", "metric", "value"]
+
+
+def ledger_path(profile: str) -> Path:
+    """``figures/<profile>/runs.csv``."""
+    return paths.figures(profile) / "runs.csv"
+
+
+def curves_path(profile: str) -> Path:
+    """``figures/<profile>/curves.csv``: per epoch, of the runs in the ledger."""
+    return paths.figures(profile) / "curves.csv"
+
+
+def _read(path: Path, columns: list[str]) -> pd.DataFrame:
+    text = {c: str for c in ("run_id", "recipe", "fingerprint", "commit", "metric", "split") if c in columns}
+    if not path.exists():
+        return pd.DataFrame(columns=columns)
+    return pd.read_csv(path, dtype=text)
+
+
+def read(profile: str) -> pd.DataFrame:
+    """All lines of a profile's ledger; empty, with its columns, where nothing was measured.
+
+    Columns: ``run_id, recipe, task, method, backbone, start, data, fingerprint, split, seed, metric, value, n, epochs, steps,
+    device, seconds, images_per_s, peak_memory (bytes), versions, commit, date``. Accuracies are fractions.
+    """
+    return _read(ledger_path(profile), COLUMNS)
+
+
+def read_curves(profile: str) -> pd.DataFrame:
+    """Per-epoch values of the runs in the ledger: ``run_id, epoch, metric, value``; epochs count from 1."""
+    return _read(curves_path(profile), CURVE_COLUMNS)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold a lock file; yields whether it was got. The system lets it go when the process ends, however it ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def append(profile: str, rows: Iterable[dict], curves: Iterable[dict]) -> None:
+    """Add one run's lines to the ledger and its curves beside it.
+
+    A run that is there already is replaced, so that a run measured twice has one set of lines. Two processes may append at once.
+    """
+    new, new_curves = pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(curves, columns=CURVE_COLUMNS)
+    with locked(paths.runs() / f"ledger-{profile}.lock"):
+        # curves first: the ledger's line is what makes a run count as measured
+        for path, added, columns in (
+            (curves_path(profile), new_curves, CURVE_COLUMNS),
+            (ledger_path(profile), new, COLUMNS),
+        ):
+            old = _read(path, columns)
+            old = old[~old["run_id"].isin(set(new["run_id"]))]
+            table = pd.concat([old, added], ignore_index=True) if len(old) else added
+            write_whole(path, table.to_csv(index=False, float_format="%.8g", lineterminator="\n"))
+
+
+def measured(profile: str) -> set[str]:
+    """The run ids in the ledger."""
+    return set(read(profile)["run_id"])

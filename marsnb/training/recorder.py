@@ -1,0 +1,103 @@
+"""The callback that watches a run: curves, collapse diagnostics, a checkpoint per epoch, the live display."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from marsnb.methods.classification._parts import ClassificationMethod
+from marsnb.training.batches import Batches
+from marsnb.training.evaluate import diagnostics, score
+from marsnb.training.spec import RunSpec
+
+CHECKPOINT = "last.ckpt"
+
+
+class Recorder(pl.Callback):
+    """Scores and records every epoch, then writes the checkpoint whole: a run killed at any moment goes on from there.
+
+    Args:
+        spec: the run.
+        batches: its data module.
+        folder: where the checkpoint goes.
+        label: what the display calls the run.
+    """
+
+    def __init__(self, spec: RunSpec, batches: Batches, folder: Path, label: str) -> None:
+        self.spec, self.batches, self.folder, self.label = spec, batches, folder, label
+        self.curves: list[dict[str, Any]] = []
+        self.seconds = 0.0
+        self.images = 0
+        self._started = 0.0
+        self._progress: Progress | None = None
+        self._task: Any = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run must not lose."""
+        return {"curves": self.curves, "seconds": self.seconds, "images": self.images}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up what an earlier process recorded."""
+        self.curves, self.seconds, self.images = state_dict["curves"], state_dict["seconds"], state_dict["images"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Open the display."""
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._progress = Progress(*columns, transient=True)
+        total = self.spec.epochs * self.batches.steps
+        self._task = self._progress.add_task(self.label, total=total, completed=trainer.global_step)
+        self._progress.start()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Seed the epoch by its number alone, so that a resumed run draws the same augmentations."""
+        torch.manual_seed(self.spec.seed * 100_003 + trainer.current_epoch)
+        assert isinstance(pl_module, ClassificationMethod)
+        pl_module.epoch_losses = {}
+        self._started = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: dict[str, Any], batch_idx: int
+    ) -> None:
+        """Count the images and move the display on."""
+        for item in batch.values():
+            self.images += len(item.labels) * (2 if hasattr(item, "view2") else 1)
+        if self._progress is not None:
+            self._progress.update(self._task, completed=trainer.global_step)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Score, record, save."""
+        self.seconds += time.perf_counter() - self._started
+        assert isinstance(pl_module, ClassificationMethod)
+        epoch, arrays, model = trainer.current_epoch + 1, self.batches.arrays, pl_module.model
+        values = {name: sum(all_) / len(all_) for name, all_ in pl_module.epoch_losses.items()}
+        for split in self.spec.evaluate:
+            values[f"{split}/top1"] = score(model, arrays, arrays.splits[split], pl_module.device).top1
+        values |= diagnostics(
+            model, pl_module.embedding, arrays, arrays.splits["val"], self.spec.image_size, pl_module.device
+        )
+        pl_module.train()
+        self.curves += [{"epoch": epoch, "metric": metric, "value": value} for metric, value in values.items()]
+        self.save(trainer)
+        if self._progress is not None:
+            accuracy = "  ".join(f"{s} {100 * values[f'{s}/top1']:.2f} %" for s in self.spec.evaluate)
+            loss = values.get("loss", float("nan"))
+            line = f"{self.label}  epoch {epoch}/{self.spec.epochs}  loss {loss:.4f}  {accuracy}"
+            self._progress.console.print(line, highlight=False)
+
+    def save(self, trainer: pl.Trainer) -> None:
+        """Write the checkpoint beside its name, then rename it."""
+        partial = self.folder / f".{CHECKPOINT}.partial"
+        try:
+            trainer.save_checkpoint(partial)
+            partial.replace(self.folder / CHECKPOINT)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Take the display down, however the run ended."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None

@@ -1,0 +1,82 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from marsnb.data import fetch
+from marsnb.data.commands import app
+from marsnb.data.msl import MSL
+from marsnb.errors import DataError
+from tests.fake.msl import FakeMsl, make_msl
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeMsl:
+    made = make_msl(tmp_path / "data")
+    made.install(monkeypatch)
+    return made
+
+
+def test_info_shows_facts_and_counts_beside_the_papers(fake: FakeMsl) -> None:
+    result = runner.invoke(app, ["info"])
+    assert result.exit_code == 0
+    for text in (MSL.doi, MSL.licence, "60,635,475", "Wagstaff", "mascam", "drt side", "by_frame:", "paper:", "chrono"):
+        assert text in result.output
+    row = next(line for line in result.output.splitlines() if "drt side" in line)
+    assert [int(cell) for cell in row.strip("│ ").split("│")[1:]] == [
+        value for n in fake.counts["drt side"] for value in (n, n)
+    ]
+
+
+def test_verify_says_that_all_is_well(fake: FakeMsl) -> None:
+    result = runner.invoke(app, ["verify", "msl"])
+    assert result.exit_code == 0
+    assert "every file is there" in result.output
+
+
+def test_verify_prints_problems_and_fails(fake: FakeMsl) -> None:
+    broken = fake.folder / MSL.images / next(iter(fake.labels["train"]))
+    broken.write_bytes(b"x")
+    result = runner.invoke(app, ["verify", "--data", str(fake.root)])
+    assert isinstance(result.exception, DataError)
+    assert str(result.exception).startswith("1 problem in ")
+    assert broken.name in result.output
+
+
+def test_fetch_of_what_is_there_downloads_nothing(fake: FakeMsl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch.requests, "Session", lambda: pytest.fail("went to the network"))
+    result = runner.invoke(app, ["fetch", "msl", "--quiet"])
+    assert result.exit_code == 0
+    assert str(fake.folder) in result.output
+
+
+@pytest.mark.parametrize("command", ["fetch", "verify", "info"])
+def test_unknown_data_set(command: str) -> None:
+    result = runner.invoke(app, [command, "moon"])
+    assert isinstance(result.exception, DataError)
+    assert "choose one of msl" in str(result.exception)
+
+
+@pytest.mark.parametrize("command", ["verify", "info"])
+def test_missing_data_set(command: str, tmp_path: Path) -> None:
+    result = runner.invoke(app, [command, "--data", str(tmp_path)])
+    assert isinstance(result.exception, DataError)
+    assert "marsnb data fetch msl" in str(result.exception)
+
+
+def test_import_stays_light() -> None:
+    heavy = "{'torch', 'pandas', 'PIL', 'requests', 'matplotlib'}"
+    code = f"import sys, marsnb.data.commands; sys.exit(len({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[2]).returncode == 0
+
+
+@pytest.mark.real_data
+def test_real_info_agrees_with_the_paper() -> None:
+    result = runner.invoke(app, ["info"])
+    assert result.exit_code == 0
+    assert "5386" in result.output
+    assert "4,853 train, 533 val, 1,305 test" in result.output

@@ -1,0 +1,71 @@
+"""A small Zenodo on this machine, for tests of the download."""
+
+import hashlib
+import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from marsnb.data.msl import MSL
+
+
+class Archive(ThreadingHTTPServer):
+    """A small Zenodo on this machine, which can be told to misbehave.
+
+    ``plan`` holds a word per request of the file, used up in order: ``cut`` (half of what is left, then the connection
+    ends), ``whole`` (the range is ignored), ``busy`` (429 with ``retry_after``), ``gone`` (404). After it: as asked.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.content = content
+        self.checksum = f"md5:{hashlib.md5(content).hexdigest()}"
+        self.plan: list[str] = []
+        self.record_plan: list[str] = []
+        self.retry_after = "7"
+        self.key = MSL.file
+        self.asked: list[tuple[str, dict[str, str]]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    @property
+    def ranges(self) -> list[str | None]:
+        return [headers.get("Range") for path, headers in self.asked if path == "/content"]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Archive
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        archive = self.server
+        archive.asked.append((self.path, dict(self.headers)))
+        record = self.path == f"/{MSL.record}"
+        plan = archive.record_plan if record else archive.plan
+        word = plan.pop(0) if plan else ""
+        if word in ("busy", "gone"):
+            self._send(429 if word == "busy" else 404, b"", {"Retry-After": archive.retry_after})
+        elif record:
+            links = {"self": f"{archive.url}/content"}
+            entry = {"key": archive.key, "size": len(archive.content), "checksum": archive.checksum, "links": links}
+            self._send(200, json.dumps({"files": [entry]}).encode())
+        else:
+            asked = self.headers.get("Range")
+            start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and word != "whole" else 0
+            body, total = archive.content[start:], len(archive.content)
+            sent = body[: len(body) // 2] if word == "cut" else body
+            span = {"Content-Range": f"bytes {start}-{total - 1}/{total}"} if start else {}
+            self._send(206 if start else 200, sent, span, length=len(body))
+
+    def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None, length: int | None = None) -> None:
+        self.send_response(status)
+        for key, value in (headers or {}).items():
+            self.send_header(key, value)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        self.end_headers()
+        self.wfile.write(body)
+        self.close_connection = True
