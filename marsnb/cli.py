@@ -1,4 +1,7 @@
-"""The command line: ``marsnb data | run | status | reproduce | readme``. Heavy imports wait for the command that needs them."""
+"""The command line: ``marsnb data | run | status | reproduce | readme``.
+
+Heavy imports wait for the command that needs them.
+"""
 
 import errno
 import os

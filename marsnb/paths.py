@@ -1,7 +1,8 @@
 """The only place that knows a folder.
 
-``MARSNB_DATA`` names the folder of data sets, ``MARSNB_RUNS`` the one of checkpoints, curves and caches,
-``MARSNB_FIGURES`` the one of everything generated and kept (tests use it), ``MARSNB_BUILD`` the one of rendered notebooks.
+``MARSNB_DATA`` names the folder of data sets, ``MARSNB_RUNS`` the one of checkpoints, predictions and caches,
+``MARSNB_FIGURES`` the one of everything generated and kept (tests use it), ``MARSNB_BUILD`` the one of rendered
+notebooks.
 All are read at each call, so that a test or a notebook may set them after the import.
 """
 

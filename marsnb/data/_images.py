@@ -34,9 +34,8 @@ def decode(path: Path, size: int, *, fix: str = "put a good copy in its place") 
         # The file is opened by hand because Pillow would leave it to the garbage collector when it cannot read it.
         with path.open("rb") as stream, warnings.catch_warnings():
             warnings.simplefilter("ignore", PilImage.DecompressionBombWarning)
-            image = PilImage.open(stream).convert(
-                "RGB"
-            )  # departure: squashed, the paper names neither size nor cropping
+            image = PilImage.open(stream).convert("RGB")
+            # departure: squashed to a square; the paper names neither size nor cropping
             return np.array(image.resize((size, size), PilImage.Resampling.BILINEAR))
     except FileNotFoundError:
         raise DataError(f"image file {path} is missing: {fix}") from None

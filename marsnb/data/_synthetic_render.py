@@ -1,7 +1,7 @@
 """Draws the pictures of synthetic Mars with numpy alone.
 
-Everything random comes from ``Generator.random``, whose stream numpy does not change, and everything is computed in 64 bits and
-rounded once, so that machines agree on the pixels.
+Everything random comes from ``Generator.random`` alone, and everything is computed in 64 bits and rounded once, so that
+machines agree on the pixels.
 """
 
 from collections.abc import Callable
@@ -137,7 +137,7 @@ def _line(rng: np.random.Generator, cells: int) -> Array:
 
 
 def _noise(rng: np.random.Generator, cells: int, far: float = 0.0) -> Array:
-    """Smooth noise in [0, 1], ``(96, 96)``, ``cells`` wide; ``far`` in [0, 1) leans it back, like ground seen from a mast."""
+    """Smooth noise in [0, 1], ``(96, 96)``, ``cells`` wide; ``far`` in [0, 1) leans it back, as ground seen aslant."""
     depth = int(cells / (1 - far))  # cells from the lower to the upper edge: square at the lower one
     across = _between(rng.random((cells, depth)), _EVEN * (cells - 1))  # (column, depth)
     rows = _EVEN[::-1] * (1 - far) / (1 - far * _EVEN[::-1])  # 0 at the lower edge, 1 at the upper
@@ -159,7 +159,7 @@ def _taps(before: int, after: int, sigma: float) -> tuple[NDArray[np.intp], Arra
 def resample(image: Array, size: int, sigma: float = 0.0) -> Array:
     """Image ``(H, H, 3)`` at ``(size, size, 3)``, with a triangle filter, or a Gaussian of ``sigma`` pixels.
 
-    No matrix product: those go to threads that are slow on small matrices and round differently from machine to machine.
+    No matrix product: it would go to threads, slow on small matrices, and round differently from machine to machine.
     """
     if size == len(image) and not sigma:
         return image

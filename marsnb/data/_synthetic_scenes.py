@@ -1,8 +1,8 @@
 """What the 24 classes of synthetic Mars are made of: one table of views and parts, drawn by ``_synthetic_render``.
 
-An object lies in about ``[-1, 1]`` x ``[-1, 1]``; a view says how large one unit is, what stands behind the object, and which of
-its points is looked at. ``early`` holds for sols 3-564 (training and validation), ``late`` from sol 565 on (test): the difference
-is the train-test gap of the paper's Fig. 3.
+An object lies in about ``[-1, 1]`` x ``[-1, 1]``; a view says how large one unit is, what stands behind the object, and
+which of its points is looked at. ``early`` holds for sols 3-564 (training and validation), ``late`` from sol 565 on
+(test): the difference is the train-test gap of the paper's Fig. 3.
 """
 
 from typing import NamedTuple

@@ -1,8 +1,9 @@
 """Augmentation of a whole batch on its device, with parameters drawn per image (kornia).
 
-Two of them: ``ordinary`` for the classification loss, ``strong`` for the contrastive views (paper, section 4.2: flipping, cropping,
-resizing and rotation; Gaussian blur, colour jitter and desaturation). The paper gives no ranges; those of MoCo v2 are taken
-where it has the operation. Random numbers come from torch's global generator, so a run that seeds it is repeatable.
+Two of them: ``ordinary`` for the classification loss, ``strong`` for the contrastive views (paper, section 4.2:
+flipping, cropping, resizing and rotation; Gaussian blur, colour jitter and desaturation). The paper gives no ranges;
+those of MoCo v2 are taken where it has the operation. Random numbers come from torch's global generator, so a run that
+seeds it is repeatable.
 """
 
 from collections.abc import Callable

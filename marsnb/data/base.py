@@ -16,14 +16,14 @@ class ImageSource(Protocol):
 
     Attributes:
         names: one name per image, unique.
-        fingerprint: hex digest of everything that decides the pixels (file names and sizes, or generator version and seed).
+        fingerprint: hex digest of what decides the pixels (file names and sizes, or generator version and seed).
     """
 
     names: Sequence[str]
     fingerprint: str
 
     def decode(self, index: int, size: int) -> Image:
-        """Image ``index`` squashed to ``size`` x ``size``, RGB, uint8; a file that cannot be read raises ``DataError``."""
+        """Image ``index`` squashed to ``size`` x ``size``, RGB, uint8; an unreadable file raises ``DataError``."""
         ...
 
 

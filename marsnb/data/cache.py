@@ -19,7 +19,7 @@ CHUNK = 256
 
 
 def cache_path(source: ImageSource, size: int) -> Path:
-    """Where ``source`` at ``size`` x ``size`` is kept: the name holds the fingerprint, so changed images are a new file."""
+    """Where ``source`` at ``size`` x ``size`` is kept; changed images have another fingerprint, hence a new file."""
     key = hashlib.sha256(f"{source.fingerprint}:{size}".encode()).hexdigest()[:16]
     return paths.cache() / f"{key}-{size}px.npy"
 
@@ -36,8 +36,8 @@ def open_cached(source: ImageSource, size: int, *, workers: int | None = None) -
         Output: ``(N, size, size, 3)``, uint8, read-only, in the order of ``source.names``.
 
     Raises:
-        DataError: an image cannot be decoded, or the disk is full. Nothing half-written stays behind: the array is written
-            beside its final name and renamed when complete, and a file of the wrong length is built again.
+        DataError: an image cannot be decoded, or the disk is full. Nothing half-written stays behind: the array is
+            written beside its final name and renamed when complete, and a file of the wrong length is built again.
     """
     path = cache_path(source, size)
     shape = (len(source.names), size, size, 3)
@@ -75,7 +75,8 @@ def _build(source: ImageSource, shape: tuple[int, ...], path: Path, workers: int
             raise
         need = int(np.prod(shape)) / 2**20
         raise DataError(
-            f"the disk is full: the decoded images need {need:.0f} MiB in {path.parent}; free some space or set MARSNB_RUNS"
+            f"the disk is full: the decoded images need {need:.0f} MiB in {path.parent}; "
+            "free some space or set MARSNB_RUNS"
         ) from error
     finally:
         partial.unlink(missing_ok=True)

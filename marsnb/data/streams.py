@@ -1,7 +1,7 @@
 """Streams: what one training step is fed.
 
-A stream is an endless sequence of index batches over one split. It is a pure function of (seed, step), so a run that stops can go
-on from any step without having kept a generator's state.
+A stream is an endless sequence of index batches over one split. It is a pure function of (seed, step), so a run that
+stops can go on from any step without having kept a generator's state.
 """
 
 from collections.abc import Iterator

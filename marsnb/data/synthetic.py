@@ -1,10 +1,11 @@
 """Synthetic Mars: generated pictures of the 24 classes of MSL v1, for when no real image is at hand.
 
-It is made so that what the paper is about can be seen on it within seconds: the imbalance of Table 1, the train-test gap
-of Fig. 3 and the damage of Fig. 4. It says nothing about Mars, and no number measured on it may stand beside one of the paper's.
+It is made so that what the paper is about shows on it within seconds: the imbalance of Table 1, the train-test gap of
+Fig. 3 and the damage of Fig. 4. It says nothing about Mars: a number measured on it is not comparable with the paper's.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +32,7 @@ def _rng(seed: int, stream: int, key: int = 0) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
 
 
-@dataclass(frozen=True)
+@dataclass
 class SyntheticSource:
     """Images of synthetic Mars, drawn when asked for; any image can be drawn first, in any process.
 
@@ -40,14 +41,14 @@ class SyntheticSource:
         names: one name per image in the pattern of MSL v1 (sol, camera, ..., ``E`` full or ``I`` thumbnail).
         fingerprint: hex digest of the generator's version, the seed and the names.
         labels: classes, for the unlabelled images too (nothing that trains may look there).
-        damage: kind of damage of each image, one of over-exposed, colour channel, low resolution, blur; empty where sound.
+        damage: kind of damage of each image: over-exposed, colour channel, low resolution or blur; empty where sound.
     """
 
     seed: int
-    names: tuple[str, ...]
+    names: Sequence[str]
     fingerprint: str
-    labels: tuple[int, ...]
-    damage: tuple[str, ...]
+    labels: Sequence[int]
+    damage: Sequence[str]
 
     def decode(self, index: int, size: int) -> Image:
         """Image ``index`` at ``size`` x ``size``, RGB, uint8."""
@@ -64,8 +65,7 @@ def frame_of(name: str) -> str:
 
 
 def counts_like_table1(total: int, split: int) -> tuple[int, ...]:
-    """Images per class: the paper's Table 1 scaled down to ``total`` images, but at least six of every class it has
-    before sol 565 and two after it.
+    """Images per class: the paper's Table 1 scaled down, with at least six of every class for training, two for test.
 
     Args:
         total: number of images.
@@ -98,7 +98,8 @@ def _damage(rng: np.random.Generator, late: bool) -> str:
 
 def _frames(seed: int, counts: tuple[int, ...], test: bool, first: int) -> list[tuple[str, int, str]]:
     """Name, label and damage of every image of one side of sol 565; frames are numbered from ``first``."""
-    rng, rows = _rng(seed, _PLAN, int(test)), []
+    rng = _rng(seed, _PLAN, int(test))
+    rows: list[tuple[str, int, str]] = []
     for label, count in enumerate(counts):
         done = 0
         while done < count:
@@ -166,8 +167,9 @@ def open_synthetic(
     """Opens synthetic Mars; nothing is read and nothing is drawn yet.
 
     Args:
-        protocol: ``by_frame`` keeps full image and thumbnail of a frame on one side of the train-validation split, ``paper``
-            shuffles images, ``chronological`` trains on sols 3-181 and validates on 182-564. Test is sols 565-1060 in all.
+        protocol: ``by_frame`` keeps full image and thumbnail of a frame on one side of the train-validation split,
+            ``paper`` shuffles images, ``chronological`` trains on sols 3-181 and validates on 182-564. Test is always
+            sols 565-1060.
         seed: seed of the world, 0 to 2**32 - 1; two seeds share no image.
         train: images for training and validation together (paper: 5,386).
         test: test images (paper: 1,305).

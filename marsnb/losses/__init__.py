@@ -1,4 +1,7 @@
-"""Losses, one file each: a pure function and a thin ``nn.Module`` of the same name. ``LOSSES`` maps a name to the Module."""
+"""Losses, one file each: a pure function and a thin ``nn.Module`` of the same name.
+
+``LOSSES`` maps a name to the Module.
+"""
 
 from torch import nn
 

@@ -1,4 +1,7 @@
-"""Recipes and profiles: what each row of a table trains, and the scale at which everything is run. YAML in, frozen objects out."""
+"""Recipes and profiles: what each row of a table trains, and the scale at which everything is run.
+
+YAML in, frozen objects out.
+"""
 
 from functools import cache
 from pathlib import Path

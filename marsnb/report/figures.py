@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from marsnb.errors import RecipeError
 from marsnb.report import counts, curves, images
-from marsnb.report.measured import Line, lines, measure, runs_of
+from marsnb.report.measured import Line, lines, runs_of
 from marsnb.report.style import BLACK, BLUE, GREY, ORANGE, PALE, RED, caption, make
 from marsnb.training import ledger
 
@@ -80,6 +80,11 @@ def _draw_02a(frame: pd.DataFrame) -> Figure:
     return fig
 
 
+def _heading(fig: Figure, title: str) -> None:
+    """Title and legend above everything, both flush left."""
+    fig.legend(loc="outside upper left", title=title, title_fontsize=10, alignment="left", fontsize=8)
+
+
 def _measured(profile: str) -> list[Line]:
     found = [line for line in lines(4, profile) if line.measured]
     if not found:
@@ -136,8 +141,7 @@ def _draw_08(frame: pd.DataFrame) -> Figure:
     ax.set_yticks(at, [f"{name}  (n = {n[name]})" for name in wide.index])
     ax.set_xlim(-3, 103)
     ax.set_xlabel("test accuracy of the class (%)")
-    fig.suptitle("Accuracy per class (Fig. 8)", x=0.01, ha="left", fontsize=10)
-    fig.legend(loc="outside upper left", ncols=1, fontsize=8)
+    _heading(fig, "Accuracy per class (Fig. 8)")
     seeds = int(frame["seeds"].max())
     text = f"n: test images. {'One seed' if seeds == 1 else f'Mean over {seeds} seeds'}. Data: {frame['data'].iloc[0]}."
     text += " Line in red: ours is below the baseline."
@@ -202,8 +206,7 @@ def _draw_table04(frame: pd.DataFrame) -> Figure:
     )
     ax.set_ylim(-0.7, len(frame) - 0.4)
     ax.set_xlabel("test accuracy (%)")
-    fig.suptitle("Table 4: the paper's numbers and the measured ones", x=0.01, ha="left", fontsize=10)
-    fig.legend(loc="outside upper left", ncols=1, fontsize=8)
+    _heading(fig, "Table 4: the paper's numbers and the measured ones")
     caption(fig, _notes_table04(frame))
     return fig
 
@@ -216,10 +219,3 @@ def _notes_table04(frame: pd.DataFrame) -> str:
     if frame["same_as"].fillna("").astype(bool).any():
         text += " † shares its run with a row above, which the paper started from other weights."
     return text
-
-
-def class_measure(profile: str, recipe: str, name: str) -> float | None:
-    """Measured test accuracy of one class in one row of Table 4, in percent."""
-    line = next((x for x in lines(4, profile) if x.row.id == recipe), None)
-    found = measure(ledger.read(profile), line.key, f"top1/{name}") if line else None
-    return found.mean if found else None

@@ -94,10 +94,11 @@ def kernel() -> Iterator[str]:
     from ipykernel.kernelspec import write_kernel_spec
 
     with tempfile.TemporaryDirectory(prefix="marsnb-kernel-") as folder:
-        write_kernel_spec(str(Path(folder) / "kernels" / KERNEL), overrides={"display_name": "marsnb"})
-        at = os.pathsep.join(filter(None, [folder, os.environ.get("JUPYTER_PATH", "")]))
+        at = Path(folder) / "kernels" / KERNEL
+        write_kernel_spec(str(at), overrides={"display_name": "marsnb"}, extra_arguments=["--log-level=ERROR"])
+        search = os.pathsep.join(filter(None, [folder, os.environ.get("JUPYTER_PATH", "")]))
         absolute = {v: str(Path(os.environ[v]).expanduser().resolve()) for v in FOLDERS if os.environ.get(v)}
-        changed = {**QUIET, **absolute, "JUPYTER_PATH": at}
+        changed = {**QUIET, **absolute, "JUPYTER_PATH": search}
         before = {name: os.environ.get(name) for name in changed}
         os.environ.update(changed)
         try:

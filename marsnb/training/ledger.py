@@ -11,8 +11,8 @@ import pandas as pd
 from marsnb import paths
 
 COLUMNS = [
-    "run_id", "recipe", "task", "method", "backbone", "start", "data", "fingerprint", "split", "seed", "metric", "value", "n",
-    "epochs", "steps", "device", "seconds", "images_per_s", "peak_memory", "versions", "commit", "date",
+    "run_id", "recipe", "task", "method", "backbone", "start", "data", "fingerprint", "split", "seed", "metric",
+    "value", "n", "epochs", "steps", "device", "seconds", "images_per_s", "peak_memory", "versions", "commit", "date",
 ]  # fmt: skip
 CURVE_COLUMNS = ["run_id", "epoch", "metric", "value"]
 
@@ -37,8 +37,8 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
 def read(profile: str) -> pd.DataFrame:
     """All lines of a profile's ledger; empty, with its columns, where nothing was measured.
 
-    Columns: ``run_id, recipe, task, method, backbone, start, data, fingerprint, split, seed, metric, value, n, epochs, steps,
-    device, seconds, images_per_s, peak_memory (bytes), versions, commit, date``. Accuracies are fractions.
+    Columns: ``run_id, recipe, task, method, backbone, start, data, fingerprint, split, seed, metric, value, n, epochs,
+    steps, device, seconds, images_per_s, peak_memory (bytes), versions, commit, date``. Accuracies are fractions.
     """
     return _read(ledger_path(profile), COLUMNS)
 
@@ -78,7 +78,8 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
 def append(profile: str, rows: Iterable[dict], curves: Iterable[dict]) -> None:
     """Add one run's lines to the ledger and its curves beside it.
 
-    A run that is there already is replaced, so that a run measured twice has one set of lines. Two processes may append at once.
+    A run that is there already is replaced, so that a run measured twice has one set of lines. Two processes may append
+    at once.
     """
     new, new_curves = pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(curves, columns=CURVE_COLUMNS)
     with locked(paths.runs() / f"ledger-{profile}.lock"):

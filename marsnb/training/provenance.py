@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,8 +13,13 @@ from marsnb import paths
 LIBRARIES = ("torch", "torchvision", "timm", "pytorch-lightning", "kornia")
 
 
+@cache
 def commit() -> str:
-    """The commit the code runs at, with ``+`` where files of the package differ from it; ``unknown`` outside a checkout."""
+    """The commit the code runs at; ``unknown`` outside a checkout.
+
+    A ``+`` follows where files of the package differ from it, but for those that only report. Asked once a process:
+    what it had loaded by then is what runs.
+    """
 
     def git(*words: str) -> str:
         done = subprocess.run(["git", *words], cwd=paths.ROOT, capture_output=True, text=True, check=True)
@@ -21,7 +27,7 @@ def commit() -> str:
 
     try:
         head = git("rev-parse", "--short=12", "HEAD")
-        changed = git("status", "--porcelain", "--", "marsnb")
+        changed = git("status", "--porcelain", "--", "marsnb", ":!marsnb/report")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head + ("+" if changed else "")

@@ -63,8 +63,8 @@ class Result:
 def keep_freed_memory() -> None:
     """Have glibc keep freed memory instead of giving it back at every step.
 
-    A large activation is otherwise mapped and zeroed anew each time: measured here on EfficientNet-Lite0 at 160 px with 96 images, that
-    halves the training speed (26 against 57 images/s). Elsewhere than on Linux this does nothing.
+    A large activation is otherwise mapped and zeroed anew each time: on EfficientNet-Lite0 at 160 px with 96 images on
+    two cores, that halves the training speed (26 against 57 images/s). Elsewhere than on Linux this does nothing.
     """
     if platform.system() == "Linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

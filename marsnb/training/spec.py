@@ -75,7 +75,8 @@ class RunSpec(BaseModel):
     def key(self) -> str:
         """Hash of everything but the seed; ten hex digits.
 
-        Values equal to a default do not enter, so that a field or a setting added later leaves the old runs' keys as they are.
+        Values equal to a default do not enter, so that a field or a setting added later leaves the keys of old runs as
+        they are.
         """
         canonical = self.model_dump(mode="json", exclude_defaults=True, exclude={"seed"})
         return hashlib.sha256(json.dumps(canonical, sort_keys=True).encode()).hexdigest()[:10]

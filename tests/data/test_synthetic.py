@@ -16,9 +16,9 @@ from marsnb.data.synthetic import PROTOCOLS, counts_like_table1, frame_of, open_
 from marsnb.errors import DataError
 
 MSL_NAMES = (
-    "apxs, apxs cal target, chemcam cal target, chemin inlet open, drill, drill holes, drt front, drt side, ground, horizon, "
-    "inlet, mahli, mahli cal target, mastcam, mastcam cal target, observation tray, portion box, portion tube, "
-    "portion tube opening, rems uv sensor, rover rear deck, scoop, turret, wheel"
+    "apxs, apxs cal target, chemcam cal target, chemin inlet open, drill, drill holes, drt front, drt side, ground, "
+    "horizon, inlet, mahli, mahli cal target, mastcam, mastcam cal target, observation tray, portion box, "
+    "portion tube, portion tube opening, rems uv sensor, rover rear deck, scoop, turret, wheel"
 )
 PATTERN = re.compile(r"^\d{4}(ML|MR|MH)\d{6}\d{3}\d{2}\d{5}[EI]01_SYNT\.JPG$")
 

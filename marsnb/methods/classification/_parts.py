@@ -57,12 +57,14 @@ class PairBatch:
 class ClassificationMethod(pl.LightningModule):
     """A way to train a classifier: names its streams and turns one batch of each into named losses.
 
-    A subclass states ``streams``, and writes ``step``, which gets one batch per stream by that name and returns named scalars, among
-    them ``loss``, the one that is minimised. Its own settings are keyword arguments of its ``__init__``, with defaults.
+    A subclass states ``streams``, and writes ``step``, which gets one batch per stream by that name and returns named
+    scalars, among them ``loss``, the one that is minimised. Its own settings are keyword arguments of its ``__init__``,
+    with defaults.
 
     Args:
         model: backbone and heads.
-        schedule: learning rates (paper: Adam, 1e-3 for the classification head, 1e-6 for the rest, x 0.1 at epochs 20 and 25).
+        schedule: learning rates (paper: Adam, 1e-3 for the classification head, 1e-6 for the rest, x 0.1 at epochs 20
+            and 25).
     """
 
     streams: ClassVar[tuple[str, ...]] = ("labelled",)
@@ -114,7 +116,7 @@ class ClassificationMethod(pl.LightningModule):
         return torch.optim.Adam(groups, weight_decay=self.schedule.weight_decay)
 
     def on_train_epoch_start(self) -> None:
-        """Set this epoch's learning rates; they depend on the epoch alone, so a resumed run needs no scheduler state."""
+        """Set the epoch's learning rates; they depend on the epoch alone, so none is stored."""
         optimizer = self.optimizers()
         assert isinstance(optimizer, torch.optim.Optimizer) or hasattr(optimizer, "param_groups")
         rates = self.schedule.rates(self.current_epoch)
@@ -135,7 +137,6 @@ def method_settings(method: type[ClassificationMethod], given: dict[str, Any]) -
     }
     unknown = sorted(set(given) - set(known))
     if unknown:
-        raise RecipeError(
-            f"method setting {unknown[0]!r} is unknown to {method.__name__}; known: {', '.join(sorted(known)) or 'none'}"
-        )
+        names = ", ".join(sorted(known)) or "none"
+        raise RecipeError(f"method setting {unknown[0]!r} is unknown to {method.__name__}; known: {names}")
     return known | given

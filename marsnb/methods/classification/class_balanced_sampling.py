@@ -12,8 +12,8 @@ from marsnb.methods.classification._parts import Batch, ClassificationMethod
 class ClassBalancedSampling(ClassificationMethod):
     """Cross entropy on batches that draw a class first, then an image of it.
 
-    Not in the paper's Table 4: the class-paired batches of Eq. 2 show every class equally often, and this control tells how much of
-    the gain that alone would bring.
+    Not in the paper's Table 4: the class-paired batches of Eq. 2 show every class equally often, and this control tells
+    how much of the gain that alone would bring.
     """
 
     streams: ClassVar[tuple[str, ...]] = ("labelled_balanced",)

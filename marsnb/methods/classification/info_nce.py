@@ -23,8 +23,8 @@ class InfoNCEMethod(ClassificationMethod):
     Reference: paper, Eq. 1 and section 6.3.
     """
 
-    # departure: the paper does not say which images Eq. 1 gets. As many labelled images as L_s has (one per class, 24), drawn
-    # without regard to their class: then the row differs from the L_s row in the choice of pairs and in nothing else.
+    # departure: the paper does not say which images Eq. 1 gets. As many labelled images as L_s has (one per class, 24),
+    # drawn without regard to their class: the row then differs from L_s's in the choice of pairs and in nothing else.
     streams: ClassVar[tuple[str, ...]] = ("labelled", "image_pairs")
     embedding: ClassVar[str] = "embed_s"
 

@@ -13,9 +13,10 @@ ONLY_VAL = "turret"
 def run_lines(key: str, seed: int = 0, top1: float = 0.8, **changes: object) -> list[dict]:
     """The lines of one run."""
     run = {
-        "run_id": f"{key}-abc123-s{seed}", "recipe": "table04/x", "task": "classification", "method": "m", "backbone": "b",
-        "start": "s", "data": "msl", "fingerprint": "abc123def", "seed": seed, "epochs": 6, "steps": 360, "device": "cpu",
-        "seconds": 60.0, "images_per_s": 50.0, "peak_memory": 1, "versions": "v", "commit": "c", "date": "2026-01-01",
+        "run_id": f"{key}-abc123-s{seed}", "recipe": "table04/x", "task": "classification", "method": "m",
+        "backbone": "b", "start": "s", "data": "msl", "fingerprint": "abc123def", "seed": seed, "epochs": 6,
+        "steps": 360, "device": "cpu", "seconds": 60.0, "images_per_s": 50.0, "peak_memory": 1, "versions": "v",
+        "commit": "c", "date": "2026-01-01",
     } | changes  # fmt: skip
     n = sum(CLASSES.values())
     values = {"top1": (top1, n), "top1_low": (top1 - 0.02, n), "top1_high": (top1 + 0.02, n)}
@@ -29,9 +30,9 @@ def curve_lines(run_id: str, epochs: int = 6) -> list[dict]:
     """The curves of one run."""
     falling = np.linspace(2, 0.5, epochs)
     metrics = {
-        "loss": falling, "ce": falling, "inter_class": falling + 1, "similarity": -falling / 2, "val/top1": 1 - falling / 4,
-        "test/top1": 0.9 - falling / 4, "alignment": falling, "uniformity": -falling, "effective_rank": 20 - falling,
-        "embed_u/effective_rank": 10 - falling,
+        "loss": falling, "ce": falling, "inter_class": falling + 1, "similarity": -falling / 2,
+        "val/top1": 1 - falling / 4, "test/top1": 0.9 - falling / 4, "alignment": falling, "uniformity": -falling,
+        "effective_rank": 20 - falling, "embed_u/effective_rank": 10 - falling,
     }  # fmt: skip
     return [
         {"run_id": run_id, "epoch": epoch, "metric": metric, "value": float(value)}

@@ -1,0 +1,320 @@
+"""Every method of the registry on a tiny network: its equation, its gradients, its seeds, its settings and its rates.
+
+A new method is tested by the loops without a change here; a line in ``EQUATIONS`` adds the check of its weights.
+"""
+
+import copy
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch.nn import functional as F
+
+from marsnb.data.base import LabelledList
+from marsnb.data.streams import STREAMS
+from marsnb.errors import RecipeError, TrainingError
+from marsnb.losses.info_nce import info_nce
+from marsnb.losses.inter_class import inter_class
+from marsnb.losses.similarity import similarity
+from marsnb.methods.classification import METHODS
+from marsnb.methods.classification._parts import Batch, PairBatch, method_settings
+from marsnb.training.batches import Arrays, Batches
+from marsnb.training.run import build_method
+from marsnb.training.spec import make_spec
+
+CLASSES = 4
+SIZE = 32
+SIZES = {"labelled": 8, "classes": CLASSES, "unlabelled": 6}
+RATES = {"lr_head": 1e-3, "lr_projection": 1e-3, "lr_backbone": 1e-3}
+each_method = pytest.mark.parametrize("name", list(METHODS))
+
+# Weight of each term at the paper's settings, and the parts that the whole gives a gradient to.
+EQUATIONS = {
+    "cross_entropy": ({"ce": 1}, {"head", "backbone"}),
+    "strong_augmentation": ({"ce": 1}, {"head", "backbone"}),
+    "class_balanced_sampling": ({"ce": 1}, {"head", "backbone"}),
+    "linear_probe": ({"ce": 1}, {"head"}),
+    "info_nce": ({"ce": 1, "info_nce": 1}, {"head", "backbone", "project_s"}),
+    "inter_class": ({"ce": 1, "inter_class": 1}, {"head", "backbone", "project_s"}),
+    "similarity": ({"ce": 1, "similarity": 0.2}, {"head", "backbone", "project_u"}),
+    "semi_supervised": (
+        {"ce": 1, "inter_class": 1, "similarity": 0.2},
+        {"head", "backbone", "project_s", "project_u"},
+    ),
+}
+# The term that each weight among the settings belongs to; the only other setting is the temperature.
+WEIGHT_OF = {"weight": "info_nce", "weight_s": "inter_class", "weight_u": "similarity"}
+
+
+def spec_of(name, **fields):
+    return make_spec(
+        **{"dataset": "synthetic", "image_size": SIZE, "method": name, "backbone": "test_resnet", "start": "random"}
+        | RATES
+        | fields
+    )
+
+
+def build(name, **fields):
+    return build_method(spec_of(name, **fields), CLASSES).train()
+
+
+def pictures(labels, generator):
+    """One flat colour per class, and noise."""
+    colours = torch.rand(CLASSES, 3, 1, 1, generator=torch.Generator().manual_seed(5))
+    noise = torch.rand(len(labels), 3, SIZE, SIZE, generator=generator)
+    return 0.7 * colours[labels] + 0.3 * noise
+
+
+def make_batches(method, seed=0):
+    """What the method's streams would bring: ``Batch`` for one view, ``PairBatch`` for two; features for a probe."""
+    generator = torch.Generator().manual_seed(seed)
+    batches = {}
+    for name in method.streams:
+        stream = STREAMS[name]
+        labels = torch.arange(SIZES[stream.batch]) % CLASSES
+        views = [pictures(labels, generator) for _ in range(stream.views)]
+        if stream.source == "unlabelled":
+            labels = torch.full_like(labels, -1)
+        if method.precompute:
+            with torch.no_grad():
+                views = [copy.deepcopy(method.model.backbone).eval()(view) for view in views]
+        batches[name] = PairBatch(*views, labels) if stream.views == 2 else Batch(views[0], labels)
+    return batches
+
+
+def train(method, batches, steps):
+    """Losses of ``steps`` steps on one batch."""
+    optimizer = method.configure_optimizers()
+    losses = []
+    for i in range(steps):
+        loss = method.training_step(batches, i)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def parts_with_gradient(method):
+    model = method.model
+    parts = {"head": model.head, "backbone": model.backbone, "project_s": model.project_s, "project_u": model.project_u}
+    return {
+        name
+        for name, part in parts.items()
+        if any(p.grad is not None and p.grad.abs().sum() > 0 for p in part.parameters())
+    }
+
+
+def pairs_of(method):
+    return [name for name in method.streams if STREAMS[name].views == 2]
+
+
+def term(name, method, batches, temperature=0.2):
+    """A term of the equation, computed here from the model's maps and the losses."""
+    model = method.model
+    if name == "ce":
+        labelled = batches[next(stream for stream in method.streams if STREAMS[stream].views == 1)]
+        logits = model.head(labelled.images) if method.precompute else model(labelled.images)
+        return F.cross_entropy(logits, labelled.labels)
+    stream = {"info_nce": "image_pairs", "inter_class": "class_pairs", "similarity": "unlabelled_pairs"}[name]
+    pair, embed = batches[stream], model.embed_u if name == "similarity" else model.embed_s
+    if name == "similarity":
+        return similarity(embed(pair.view1), embed(pair.view2))
+    contrast = {"info_nce": info_nce, "inter_class": inter_class}[name]
+    return contrast(embed(pair.view1), embed(pair.view2), temperature)
+
+
+@each_method
+def test_losses_are_finite_scalars(name):
+    method = build(name)
+    losses = method.step(**make_batches(method))
+    assert "loss" in losses and losses["loss"].requires_grad
+    assert all(value.shape == () and value.isfinite() for value in losses.values())
+    assert method.training_step(make_batches(method), 0).item() == pytest.approx(losses["loss"].item(), rel=1e-5)
+    assert set(method.epoch_losses) == set(losses)
+
+
+@pytest.mark.parametrize("name", list(EQUATIONS))
+def test_loss_is_the_equations_weighted_sum(name):
+    method = build(name)
+    batches, weights = make_batches(method), EQUATIONS[name][0]
+    losses = method.step(**batches)
+    assert set(losses) == {"loss", *weights}
+    for part in weights:
+        torch.testing.assert_close(losses[part], term(part, method, batches), rtol=1e-4, atol=1e-5)
+    total = sum(weight * losses[part] for part, weight in weights.items())
+    torch.testing.assert_close(losses["loss"], total)
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [(name, setting) for name in EQUATIONS for setting in method_settings(METHODS[name], {})],
+)
+def test_a_setting_changes_its_term_and_nothing_else(name, setting):
+    method = build(name, settings={setting: 0.5})
+    batches, weights = make_batches(method), dict(EQUATIONS[name][0])
+    if setting != "temperature":
+        weights[WEIGHT_OF[setting]] = 0.5
+    losses = method.step(**batches)
+    for part in weights:
+        ours = term(part, method, batches, 0.5 if setting == "temperature" else 0.2)
+        torch.testing.assert_close(losses[part], ours, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(losses["loss"], sum(weight * losses[part] for part, weight in weights.items()))
+
+
+@each_method
+def test_gradient_where_it_belongs(name):
+    method = build(name)
+    method.step(**make_batches(method))["loss"].backward()
+    found = parts_with_gradient(method)
+    assert found == EQUATIONS.get(name, (None, found))[1]
+    assert "head" in found
+    assert ("backbone" in found) == (not METHODS[name].precompute)
+    assert bool(found & {"project_s", "project_u"}) == bool(pairs_of(method))
+    if method.embedding != "features":
+        assert method.embedding.replace("embed", "project") in found
+
+
+@each_method
+def test_only_what_learns_is_moved(name):
+    method = build(name)
+    before = {key: value.clone() for key, value in method.model.named_parameters()}
+    batches = make_batches(method)
+    train(method, batches, 2)
+    found = parts_with_gradient(method)
+    moved = {key.split(".")[0] for key, value in method.model.named_parameters() if not torch.equal(value, before[key])}
+    assert moved == found
+
+
+@each_method
+def test_frozen_batchnorm_stays(name):
+    method = build(name, batchnorm="frozen")
+    before = copy.deepcopy(method.model.backbone.state_dict())
+    train(method, make_batches(method), 2)
+    layers = [key.rpartition(".")[0] for key in before if key.endswith("running_mean")]
+    assert layers
+    after = method.model.backbone.state_dict()
+    for key in before:
+        if key.rpartition(".")[0] in layers:
+            assert torch.equal(before[key], after[key]), key
+
+
+@each_method
+def test_fifteen_steps_lower_the_loss(name):
+    method = build(name)
+    losses = train(method, make_batches(method), 15)
+    assert np.mean(losses[-3:]) < losses[0] - 0.01
+
+
+@each_method
+def test_state_goes_round(name):
+    method = build(name)
+    train(method, make_batches(method), 2)
+    file = io.BytesIO()
+    torch.save(method.state_dict(), file)
+    file.seek(0)
+    other = build(name, seed=1)
+    batches = make_batches(method, seed=3)
+    assert not torch.equal(method.eval().step(**batches)["loss"], other.eval().step(**batches)["loss"])
+    other.load_state_dict(torch.load(file, weights_only=True))
+    ours, theirs = method.step(**batches), other.step(**batches)
+    assert all(torch.equal(ours[part], theirs[part]) for part in ours)
+
+
+@each_method
+def test_equal_seeds_are_equal(name):
+    curves = []
+    for seed in (0, 0, 1):
+        method = build(name, seed=seed)
+        curves.append(train(method, make_batches(method), 3))
+    assert curves[0] == curves[1] != curves[2]
+
+
+@each_method
+def test_a_broken_image_stops_the_run_and_names_the_step(name):
+    for stream in METHODS[name].streams:
+        method = build(name)
+        batches = make_batches(method)
+        field = "view2" if STREAMS[stream].views == 2 else "images"
+        broken = getattr(batches[stream], field).clone()
+        broken[0] = float("nan")
+        batches[stream] = replace(batches[stream], **{field: broken})
+        with pytest.raises(TrainingError, match=r"became nan at step 0 \(epoch 0\); lower the learning") as caught:
+            method.training_step(batches, 0)
+        assert "\n" not in str(caught.value)
+
+
+@each_method
+def test_an_unknown_setting_names_the_known(name):
+    known = method_settings(METHODS[name], {})
+    with pytest.raises(RecipeError, match=f"'wieght' is unknown to {METHODS[name].__name__}; known: ") as caught:
+        spec_of(name, settings={"wieght": 1})
+    assert all(setting in str(caught.value) for setting in known or ["none"])
+    assert method_settings(METHODS[name], {}) == known  # and a look at the defaults changes none
+
+
+@each_method
+def test_streams_are_there_and_one_is_labelled(name):
+    streams = [STREAMS[stream] for stream in METHODS[name].streams]
+    assert any(stream.source == "train" and stream.views == 1 for stream in streams)
+    assert METHODS[name].embedding in ("features", "embed_s", "embed_u")
+    assert METHODS[name].__doc__
+
+
+@each_method
+def test_one_group_of_parameters_for_each_rate(name):
+    method = build(name, lr_head=1e-3, lr_projection=2e-6, lr_backbone=1e-6, weight_decay=0.5)
+    optimizer = method.configure_optimizers()
+    assert isinstance(optimizer, torch.optim.Adam)
+    rates = {group["name"]: group["lr"] for group in optimizer.param_groups}
+    every = {"head": 1e-3, "projection": 2e-6, "backbone": 1e-6}
+    assert rates == ({"head": 1e-3} if METHODS[name].precompute else every)
+    assert {group["weight_decay"] for group in optimizer.param_groups} == {0.5}
+    grouped = [p for group in optimizer.param_groups for p in group["params"]]
+    assert len(grouped) == len(set(grouped))
+    assert set(grouped) == {p for p in method.parameters() if p.requires_grad}
+
+
+class Watch(pl.Callback):
+    """Notes the rates that each epoch trains at, and can break the network before a step."""
+
+    def __init__(self, break_at=None):
+        self.rates, self.break_at = [], break_at
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_step == self.break_at:
+            torch.nn.init.constant_(pl_module.model.head.weight, float("nan"))
+
+    def on_train_batch_end(self, trainer, *_):
+        self.rates.append({group["name"]: group["lr"] for group in trainer.optimizers[0].param_groups})
+
+
+def fit(folder, watch, epochs):
+    """Epochs of one step each through Lightning, at the paper's rates."""
+    images = np.random.default_rng(0).integers(0, 256, (12, SIZE, SIZE, 3), dtype=np.uint8)
+    split = LabelledList(np.arange(12), np.arange(12) % CLASSES)
+    paper = {"lr_head": 1e-3, "lr_projection": 1e-6, "lr_backbone": 1e-6}
+    spec = spec_of("cross_entropy", epochs=epochs, steps_per_epoch=1, batch_labelled=2, **paper)
+    method = build_method(spec, CLASSES)
+    batches = Batches(Arrays(images, None, {"train": split}), method.streams, spec)
+    off = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    trainer = pl.Trainer(accelerator="cpu", max_epochs=epochs, callbacks=[watch], default_root_dir=folder, **off)
+    trainer.fit(method, batches)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_rates_fall_at_the_papers_epochs(tmp_path):
+    watch = Watch()
+    fit(tmp_path, watch, epochs=30)
+    factors = [1.0] * 20 + [0.1] * 5 + [0.01] * 5
+    for name, rate in {"head": 1e-3, "projection": 1e-6, "backbone": 1e-6}.items():
+        np.testing.assert_allclose([rates[name] for rates in watch.rates], [rate * f for f in factors], rtol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_step_that_broke_is_named(tmp_path):
+    with pytest.raises(TrainingError, match=r"loss became nan at step 3 \(epoch 3\)"):
+        fit(tmp_path, Watch(break_at=3), epochs=5)

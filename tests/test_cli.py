@@ -1,0 +1,89 @@
+"""The command line as a user meets it: one line and exit code 1 for a mistake, and what was computed is kept."""
+
+import errno
+
+import pytest
+
+from marsnb import cli
+from marsnb.errors import MarsnbError
+from marsnb.training import ledger
+
+
+def call(monkeypatch, capsys, *words):
+    monkeypatch.setattr("sys.argv", ["marsnb", *words])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    shown = capsys.readouterr()
+    return stop.value.code, shown.out, shown.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "--table", "99", "--profile", "smoke"], "there is no table '99' to train; known: "),
+        (["run", "--table", "4", "--profile", "huge"], "unknown profile 'huge'; known: lite, paper, smoke"),
+        (["run", "--table", "4", "--row", "best"], "table04 has no row 'best'; its rows: baseline, moco"),
+        (["run", "--table", "4", "--device", "tpu", "--row", "baseline"], "device 'tpu' is not on this machine"),
+        (["run", "--table", "4", "--profile", "lite", "--row", "baseline"], "marsnb data fetch msl"),
+        (["reproduce", "--set", "profil=smoke", "--only", "00"], "profil"),
+        (["reproduce", "--set", "profile"], "NAME=VALUE"),
+        (["run"], "--table"),
+        (["frobnicate"], "frobnicate"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_fix(monkeypatch, capsys, words, message):
+    code, _, err = call(monkeypatch, capsys, *words)
+    assert code == 1
+    assert message in err
+    assert err.startswith("marsnb: ")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+
+
+def test_unknown_recipe_key_is_named(monkeypatch, capsys, tmp_path):
+    from marsnb import paths, recipes
+
+    (tmp_path / "table04.yaml").write_text("table: 4\ntitle: t\nrows:\n  - {id: a, label: A, methud: cross_entropy}\n")
+    (tmp_path / "profiles").symlink_to(paths.recipes() / "profiles")
+    monkeypatch.setattr(recipes.paths, "recipes", lambda: tmp_path)
+    code, _, err = call(monkeypatch, capsys, "run", "--table", "4")
+    assert code == 1
+    assert "table04.yaml: rows.0.meth" in err
+
+
+def test_a_full_disk_keeps_what_was_measured(monkeypatch, capsys):
+    call(monkeypatch, capsys, "run", "--table", "4", "--row", "linear-probe", "--device", "cpu")
+    before = ledger.ledger_path("smoke").read_text()
+
+    def full(*rest):
+        raise OSError(errno.ENOSPC, "No space left on device", "last.ckpt")
+
+    monkeypatch.setattr("pytorch_lightning.Trainer.save_checkpoint", full)
+    code, _, err = call(monkeypatch, capsys, "run", "--table", "4", "--row", "moco-strong", "--device", "cpu")
+    assert code == 1
+    assert err.count("\n") == 1
+    assert "the disk is full while writing last.ckpt" in err
+    assert ledger.ledger_path("smoke").read_text() == before
+
+
+def test_run_prints_each_row_and_says_what_it_found(monkeypatch, capsys):
+    words = ("run", "--table", "4", "--row", "linear-probe", "--device", "cpu")
+    code, out, _ = call(monkeypatch, capsys, *words)
+    assert (code, "(measured)" in out, "table04/linear-probe" in out) == (0, True, True)
+    code, out, _ = call(monkeypatch, capsys, *words)
+    assert (code, "(in the ledger)" in out) == (0, True)
+
+
+def test_status_and_version(monkeypatch, capsys):
+    code, out, _ = call(monkeypatch, capsys, "status", "--profile", "smoke")
+    assert code == 0
+    assert "table04" in out
+    code, out, _ = call(monkeypatch, capsys, "--version")
+    assert code == 0
+    assert out.startswith("marsnb 0.")
+
+
+def test_errors_are_one_line_whatever_their_text(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "app", lambda **_: (_ for _ in ()).throw(MarsnbError("a\n b")))
+    code, _, err = call(monkeypatch, capsys)
+    assert (code, err) == (1, "marsnb: a b\n")

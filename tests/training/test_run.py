@@ -1,0 +1,193 @@
+"""A run from spec to ledger: repeatable, resumable after a SIGKILL at any point, and skipped when measured."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pandas as pd
+import pytest
+import torch
+
+from marsnb import paths
+from marsnb.errors import DataError, RecipeError, TrainingError
+from marsnb.methods.classification import METHODS
+from marsnb.training import ledger
+from marsnb.training.run import make_spec, pick_device, run, run_id_of
+
+TINY = {
+    "dataset": "synthetic",
+    "data_options": {"train": 96, "test": 48, "unlabelled": 32},
+    "image_size": 32,
+    "backbone": "test_resnet",
+    "start": "random",
+    "method": "semi_supervised",
+    "epochs": 3,
+    "steps_per_epoch": 2,
+    "milestones": [2],
+    "lr_backbone": 1e-3,
+    "lr_projection": 1e-3,
+}
+
+
+def tiny(**fields):
+    return make_spec(**{**TINY, **fields})
+
+
+def values(profile="smoke"):
+    frame = ledger.read(profile)
+    return frame.set_index(["run_id", "split", "metric"])["value"]
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_every_method_runs_to_the_ledger(method):
+    result = run(tiny(method=method, epochs=1), "smoke", device="cpu")
+    assert result.fresh
+    assert 0 <= result.value() <= 1
+    assert {"loss", "ce", "val/top1", "test/top1"} <= set(result.curves["metric"])
+    if not METHODS[method].precompute:
+        assert {"alignment", "uniformity", "effective_rank"} <= set(result.curves["metric"])
+    predictions = pd.read_csv(result.folder / "predictions.csv")
+    test = predictions[predictions["split"] == "test"]
+    assert (test["label"] == test["prediction"]).mean() == pytest.approx(result.value(), abs=1e-6)
+
+
+def test_equal_seeds_are_equal_and_others_differ(monkeypatch, tmp_path):
+    first = run(tiny(), "smoke", device="cpu")
+    monkeypatch.setenv("MARSNB_FIGURES", str(tmp_path / "again"))
+    monkeypatch.setenv("MARSNB_RUNS", str(tmp_path / "again-runs"))
+    second = run(tiny(), "smoke", device="cpu")
+    other = run(tiny(seed=1), "smoke", device="cpu")
+    pd.testing.assert_frame_equal(first.curves, second.curves)
+    assert not other.curves["value"].equals(second.curves["value"])
+    assert other.run_id.rsplit("-s", 1)[0] == second.run_id.rsplit("-s", 1)[0]
+
+
+def test_what_is_measured_is_not_trained_again():
+    first = run(tiny(epochs=1), "smoke", recipe="table04/final", device="cpu")
+    text = ledger.ledger_path("smoke").read_text()
+    second = run(tiny(epochs=1), "smoke", recipe="table03/ours", device="cpu")
+    assert first.fresh and not second.fresh
+    assert second.run_id == first.run_id
+    assert ledger.ledger_path("smoke").read_text() == text
+
+
+# Each way to die is patched into the process that trains; the next process has no patch.
+DEATHS = {
+    "in the middle of an epoch": """
+        old = Recorder.on_train_batch_end
+        def batch_end(self, trainer, *rest):
+            old(self, trainer, *rest)
+            if trainer.global_step == 3: die()
+        Recorder.on_train_batch_end = batch_end
+    """,
+    "while the checkpoint is written": """
+        def save(self, path, *rest, **more):
+            if self.current_epoch == 1:
+                open(path, "wb").write(b"half"); die()
+            return old(self, path, *rest, **more)
+        old = pl.Trainer.save_checkpoint
+        pl.Trainer.save_checkpoint = save
+    """,
+    "after the last epoch, before the ledger": """
+        ledger.append = lambda *rest: die()
+    """,
+}
+SCRIPT = """
+import os, signal, sys, json
+import torch
+torch.set_num_threads(1)
+import pytorch_lightning as pl
+from marsnb.training import ledger
+from marsnb.training.recorder import Recorder
+from marsnb.training.run import make_spec, run
+def die(): os.kill(os.getpid(), signal.SIGKILL)
+{death}
+run(make_spec(**json.loads(sys.argv[1])), "smoke", device="cpu")
+"""
+
+
+def train_in_a_process(death=""):
+    import json
+
+    script = SCRIPT.format(death=textwrap.dedent(death))
+    command = [sys.executable, "-c", script, json.dumps(TINY)]
+    return subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, cwd=paths.ROOT)
+
+
+@pytest.mark.slow
+def test_killed_anywhere_it_ends_with_the_same_numbers(monkeypatch, tmp_path):
+    done = train_in_a_process()
+    assert done.returncode == 0, done.stderr
+    expected, expected_curves = values(), ledger.read_curves("smoke")
+    monkeypatch.setenv("MARSNB_FIGURES", str(tmp_path / "killed"))
+    monkeypatch.setenv("MARSNB_RUNS", str(tmp_path / "killed-runs"))
+    for death in DEATHS.values():
+        killed = train_in_a_process(death)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert not ledger.ledger_path("smoke").exists()
+    done = train_in_a_process()
+    assert done.returncode == 0, done.stderr
+    pd.testing.assert_series_equal(values(), expected, check_exact=True)
+    pd.testing.assert_frame_equal(ledger.read_curves("smoke"), expected_curves, check_exact=True)
+
+
+def test_a_broken_loss_stops_the_run_without_a_ledger_line(monkeypatch):
+    method = METHODS["cross_entropy"]
+    healthy = method.step
+
+    def breaks_later(self, labelled):
+        losses = healthy(self, labelled)
+        return losses if self.global_step < 4 else {"loss": losses["loss"] * float("nan"), "ce": losses["ce"]}
+
+    monkeypatch.setattr(method, "step", breaks_later)
+    with pytest.raises(
+        TrainingError, match=r"loss became nan at step 4 .*last good checkpoint is .*last\.ckpt"
+    ) as caught:
+        run(tiny(method="cross_entropy"), "smoke", device="cpu")
+    assert "\n" not in str(caught.value)
+    assert ledger.read("smoke").empty
+    monkeypatch.setattr(method, "step", healthy)
+    assert run(tiny(method="cross_entropy"), "smoke", device="cpu").fresh
+
+
+def test_two_processes_do_not_train_one_run():
+    from marsnb.training.run import open_data
+
+    spec = tiny(epochs=1)
+    run_id, _ = run_id_of(spec, open_data(spec))
+    with ledger.locked(paths.runs() / f"{run_id}.lock"), pytest.raises(TrainingError, match="another process"):
+        run(spec, "smoke", device="cpu")
+
+
+def test_checkpoints_hold_no_code():
+    result = run(tiny(epochs=1), "smoke", device="cpu")
+    content = torch.load(result.folder / "last.ckpt", weights_only=True)
+    assert content["epoch"] == 0
+
+
+def test_an_absent_device_is_named():
+    with pytest.raises(TrainingError, match="choose from auto, cpu"):
+        pick_device("tpu")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"method": "focal_los"}, "unknown method 'focal_los'"),
+        ({"dataset": "msll"}, r"unknown data set 'msll' \(did you mean 'msl'"),
+        ({"settings": {"weight": 1}}, "method setting 'weight' is unknown to SemiSupervised; known: temperature"),
+        ({"lr": 1}, "run setting 'lr'.*known: .*lr_backbone"),
+        ({"epochs": 0}, "run setting 'epochs'.*at least 1"),
+    ],
+)
+def test_a_wrong_spec_is_one_line(fields, message):
+    with pytest.raises(RecipeError, match=message) as caught:
+        run(tiny(**fields), "smoke", device="cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_training_list_smaller_than_a_batch_is_named():
+    with pytest.raises(DataError, match="fewer than 4096 images"):
+        run(tiny(batch_labelled=4096, steps_per_epoch=None, method="cross_entropy"), "smoke", device="cpu")
