@@ -98,13 +98,15 @@ def test_what_stands_for_what():
 
 
 def test_start_weights_of_every_row_are_known():
-    starts = {load_profile(name).start(row.start) for name in profiles() for k in trainable() for row in load_table(k).rows}
+    starts = {
+        load_profile(name).start(row.start) for name in profiles() for k in trainable() for row in load_table(k).rows
+    }
     assert starts <= {"random", "imagenet", "imagenet-lite", *CHECKPOINTS}
     assert build_backbone(load_profile("smoke").backbone("resnet50")).num_features > 0
 
 
 def test_an_unknown_name_lists_the_known():
-    with pytest.raises(RecipeError, match="there is no table 99 to train; known: .*table04") as caught:
+    with pytest.raises(RecipeError, match=r"there is no table 99 to train; known: .*table04") as caught:
         load_table(99)
     one_line(caught)
     with pytest.raises(RecipeError, match="there is no table 'table01'"):
@@ -112,7 +114,7 @@ def test_an_unknown_name_lists_the_known():
     with pytest.raises(RecipeError, match="unknown profile 'ligth'; known: lite, paper, smoke") as caught:
         load_profile("ligth")
     one_line(caught)
-    with pytest.raises(RecipeError, match="table04 has no row 'finale'; its rows: .*final") as caught:
+    with pytest.raises(RecipeError, match=r"table04 has no row 'finale'; its rows: .*final") as caught:
         load_table(4).row("finale")
     one_line(caught)
 

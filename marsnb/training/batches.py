@@ -97,10 +97,10 @@ class _Epoch(IterableDataset):
                 item["second"] = item["first"] if same else to_images(images[indices[second]])
             yield item
 
-    def __iter__(self) -> Iterator[dict[str, dict[str, Tensor]]]:
+    def __iter__(self) -> Iterator[dict[str, Any]]:
         parts = [self._stream(i, name) for i, name in enumerate(self.streams)]
-        for items in zip(*parts, strict=True):
-            yield dict(zip(self.streams, items, strict=True))
+        for step, items in zip(self.steps, zip(*parts, strict=True), strict=True):
+            yield {"step": step, **dict(zip(self.streams, items, strict=True))}
 
 
 class Batches(pl.LightningDataModule):
@@ -138,5 +138,9 @@ class Batches(pl.LightningDataModule):
         return PairBatch(views[0], views[1], item["labels"]) if stream.views == 2 else Batch(views[0], item["labels"])
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Batch | PairBatch]:
-        """Lightning's hook, on the device."""
+        """Lightning's hook, on the device.
+
+        Augmentation is a function of the seed and the step, so a resumed run draws the same whatever came before.
+        """
+        torch.manual_seed(self.spec.seed * 1_000_003 + batch.pop("step"))
         return {name: self.augment(item, name) for name, item in batch.items()}

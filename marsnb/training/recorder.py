@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from marsnb.methods.classification._parts import ClassificationMethod
@@ -52,8 +51,7 @@ class Recorder(pl.Callback):
         self._progress.start()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Seed the epoch by its number alone, so that a resumed run draws the same augmentations."""
-        torch.manual_seed(self.spec.seed * 100_003 + trainer.current_epoch)
+        """Begin an epoch's means and its clock."""
         assert isinstance(pl_module, ClassificationMethod)
         pl_module.epoch_losses = {}
         self._started = time.perf_counter()

@@ -29,6 +29,7 @@ from marsnb.recipes import load_profile, load_table
 from marsnb.training import ledger
 from marsnb.training.batches import Arrays, Batches, open_arrays
 from marsnb.training.evaluate import Scores, forward_all, score, write_predictions
+from marsnb.training.pretrain import PretrainSpec, moco_mars_weights, start_before
 from marsnb.training.provenance import commit, device_name, versions
 from marsnb.training.recorder import CHECKPOINT, Recorder
 from marsnb.training.spec import RunSpec, make_spec, resolve, row_runs
@@ -91,18 +92,26 @@ def open_data(spec: RunSpec) -> ClassificationData:
 
 
 def run_id_of(spec: RunSpec, data: ClassificationData) -> tuple[str, str]:
-    """A run's id and its data's fingerprint (which covers the unlabelled images where the method sees them)."""
+    """A run's id and its data's fingerprint (covering the unlabelled images where the method or its start saw them)."""
     parts = [data.fingerprint]
-    if any(STREAMS[name].source == "unlabelled" for name in METHODS[spec.method].streams) and data.unlabelled:
+    sees = any(STREAMS[name].source == "unlabelled" for name in METHODS[spec.method].streams)
+    if (sees or start_before(spec.start) is not None) and data.unlabelled:
         parts.append(data.unlabelled.fingerprint)
     fingerprint = hashlib.sha256(":".join(parts).encode()).hexdigest()[:16]
     return f"{spec.key}-{fingerprint[:6]}-s{spec.seed}", fingerprint
 
 
-def build_method(spec: RunSpec, num_classes: int) -> Any:
-    """The method with its model, weights drawn from the spec's seed."""
+def start_weights(spec: RunSpec, data: ClassificationData, device: torch.device) -> str:
+    """What the backbone starts from: the spec's own start, or the file that pretraining on the data's images left."""
+    if start_before(spec.start) is None:
+        return spec.start
+    return str(moco_mars_weights(spec, data, device, PretrainSpec(steps=spec.pretrain_steps)))
+
+
+def build_method(spec: RunSpec, num_classes: int, start: str | None = None) -> Any:
+    """The method with its model, weights drawn from the spec's seed; ``start`` takes the place of the spec's."""
     torch.manual_seed(spec.seed)
-    backbone = build_backbone(spec.backbone, spec.start, seed=spec.seed)
+    backbone = build_backbone(spec.backbone, start or spec.start, seed=spec.seed)
     model = Classifier(backbone, num_classes, batchnorm=spec.batchnorm)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return METHODS[spec.method](model, spec.schedule, **spec.settings)
@@ -194,7 +203,7 @@ def _train(
 ) -> None:
     folder = paths.runs() / run_id
     measured_by = commit()  # before training: the code that runs is the code of now
-    method = build_method(spec, len(data.class_names))
+    method = build_method(spec, len(data.class_names), start_weights(spec, data, device))
     wants_unlabelled = any(STREAMS[name].source == "unlabelled" for name in method.streams)
     arrays = open_arrays(data, spec.image_size, unlabelled=wants_unlabelled, train_on=spec.train_on)
     if method.precompute:

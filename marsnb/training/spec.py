@@ -25,6 +25,7 @@ class RunSpec(BaseModel):
         epochs, steps_per_epoch: budget; ``None`` steps is one pass over the labelled training images.
         batch_labelled, batch_unlabelled: images per step (paper: 16 and 16; class pairs are one per class, 24).
         lr_head, lr_projection, lr_backbone, milestones, lr_decay, weight_decay: see ``Schedule``.
+        pretrain_steps: of MoCo v2 on the data's own images, where ``start`` is ``moco_mars``.
         precision: Lightning's name of it.
         train_on: labelled images that train: ``train``, or ``train+val`` (then ``val`` cannot be scored).
         evaluate: splits that are scored each epoch and at the end; ``choice`` recipes leave ``test`` out.
@@ -53,12 +54,13 @@ class RunSpec(BaseModel):
     milestones: tuple[int, ...] = (20, 25)
     lr_decay: float = 0.1
     weight_decay: float = 0.0
+    pretrain_steps: int = 200
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     train_on: Literal["train", "train+val"] = "train"
     evaluate: tuple[Literal["val", "test"], ...] = ("val", "test")
     seed: int = 0
 
-    @field_validator("image_size", "epochs", "batch_labelled", "batch_unlabelled")
+    @field_validator("image_size", "epochs", "batch_labelled", "batch_unlabelled", "pretrain_steps")
     @classmethod
     def _positive(cls, value: int) -> int:
         if value < 1:

@@ -164,7 +164,7 @@ def test_full_disk(monkeypatch, room):
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", open_on_full_disk)
-        with pytest.raises(DataError, match="disk is full.*free some space or set MARSNB_RUNS") as caught:
+        with pytest.raises(DataError, match=r"disk is full.*free some space or set MARSNB_RUNS") as caught:
             open_cached(Counting(), SIZE)
     assert "\n" not in str(caught.value)
     assert list(paths.cache().iterdir()) == []

@@ -79,7 +79,7 @@ def test_batches_are_positions_of_the_right_number(name):
     for first, second in drawn(stream, range(12)):
         for chosen in (first, second):
             assert (chosen.shape, chosen.dtype) == ((size,), np.int64)
-            assert 0 <= chosen.min() and chosen.max() < N
+            assert chosen.min() >= 0 and chosen.max() < N
         assert (first is second) == (stream.draw != "class_pairs")  # two views of one image, or two images
 
 
@@ -98,7 +98,7 @@ def test_says_what_the_package_knows(name):
 
 def test_unknown_stream_names_the_known():
     with pytest.raises(
-        RecipeError, match="unknown stream 'class_pair'.*did you mean 'class_pairs'.*labelled"
+        RecipeError, match=r"unknown stream 'class_pair'.*did you mean 'class_pairs'.*labelled"
     ) as caught:
         STREAMS["class_pair"]
     assert all(name in str(caught.value) for name in STREAMS)

@@ -18,7 +18,7 @@ from marsnb.training.run import make_spec, pick_device, run, run_id_of
 
 TINY = {
     "dataset": "synthetic",
-    "data_options": {"train": 96, "test": 48, "unlabelled": 32},
+    "data_options": {"train": 144, "test": 48, "unlabelled": 32},
     "image_size": 32,
     "backbone": "test_resnet",
     "start": "random",

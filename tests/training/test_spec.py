@@ -105,7 +105,7 @@ def test_order_does_not_enter_the_key():
 def test_keys_of_old_runs_stay():
     """What the ledger's ids are made of: a change here orphans every measured run."""
     old = spec(settings={"weight_u": 0.3}, epochs=5, milestones=[3, 4], lr_backbone=3e-5, evaluate=["test"], seed=4)
-    assert old.key == "PINNED"
+    assert old.key == "600b4e88cf"
 
 
 def test_spec_is_frozen():
@@ -149,7 +149,7 @@ def test_a_wrong_row_is_one_line(overrides, settings, message):
 
 def test_an_unknown_method_names_the_known():
     row = Row(id="x", label="x", method="semi_supervized")
-    with pytest.raises(RecipeError, match="did you mean 'semi_supervised'.*known: .*cross_entropy") as caught:
+    with pytest.raises(RecipeError, match=r"did you mean 'semi_supervised'.*known: .*cross_entropy") as caught:
         resolve(row, load_profile("smoke"))
     one_line(caught)
 
@@ -157,6 +157,6 @@ def test_an_unknown_method_names_the_known():
 def test_a_wrong_key_of_a_profile_is_one_line():
     scale = load_profile("smoke")
     wrong = scale.model_copy(update={"classification": {**scale.classification, "imagesize": 3}})
-    with pytest.raises(RecipeError, match="run setting 'imagesize'.*known: .*image_size") as caught:
+    with pytest.raises(RecipeError, match=r"run setting 'imagesize'.*known: .*image_size") as caught:
         resolve(load_table(4).row("final"), wrong)
     one_line(caught)

@@ -1,0 +1,118 @@
+"""An epoch of data, without a network: from the cache with kornia, against decoding each JPEG anew with torchvision.
+
+The reference is the usual way: a folder of images, torchvision's v2 transforms image by image, two loading processes. Both
+draw the same kind of augmentation at the same size. ``make bench`` runs it. On MSL where its images are; else on synthetic
+Mars, written as JPEG. ``MARSNB_BENCH_IMAGES`` sets the number of images.
+"""
+
+import os
+import statistics
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2
+
+from marsnb.data._images import image_files
+from marsnb.data.augment import AUGMENTATIONS
+from marsnb.data.cache import open_cached
+from marsnb.data.streams import shuffled
+from marsnb.data.synthetic import open_synthetic
+from marsnb.training.batches import to_images, to_unit
+from marsnb.training.run import keep_freed_memory
+from tests.conftest import REAL_DATA
+
+BOUND = 2.0
+IMAGES = int(os.environ.get("MARSNB_BENCH_IMAGES", "1000"))
+EPOCHS = 3
+SIZE = 160  # of the profile lite
+REAL = REAL_DATA / "msl-images" / "calibrated"
+
+
+def reference(name: str) -> v2.Transform:
+    """``marsnb.data.augment`` in torchvision: the same operations, ranges and probabilities, on 8-bit tensors."""
+    if name == "ordinary":
+        parts = [v2.RandomHorizontalFlip(), v2.RandomResizedCrop(SIZE, scale=(0.7, 1.0), ratio=(0.9, 1.1))]
+    else:
+        parts = [
+            v2.RandomResizedCrop(SIZE, scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3)),
+            v2.RandomHorizontalFlip(),
+            v2.RandomApply([v2.RandomRotation(30, interpolation=v2.InterpolationMode.BILINEAR)], p=0.5),
+            v2.RandomApply([v2.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8),
+            v2.RandomGrayscale(p=0.2),
+            v2.RandomApply([v2.GaussianBlur(17, (0.1, 2.0))], p=0.5),
+        ]
+    return v2.Compose([v2.ToImage(), *parts, v2.ToDtype(torch.float32, scale=True)])
+
+
+class Folder(Dataset):
+    """Images of a folder, decoded each time one is asked for."""
+
+    def __init__(self, files: list[Path], transform: v2.Transform) -> None:
+        self.files, self.transform = files, transform
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        with Image.open(self.files[index]) as image:
+            return self.transform(image.convert("RGB"))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    if REAL.is_dir():
+        every = sorted(path for path in REAL.iterdir() if path.suffix.lower() == ".jpg")
+        return every[:: max(1, len(every) // IMAGES)][:IMAGES]
+    source = open_synthetic(train=max(IMAGES, 480)).source
+    folder = tmp_path_factory.mktemp("jpeg")
+    for i in range(IMAGES):
+        Image.fromarray(source.decode(i, 256)).save(folder / f"{i:05d}.jpg", quality=90)
+    return sorted(folder.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", [16, 96])
+@pytest.mark.parametrize("name", ["ordinary", "strong"])
+def bench_epoch(files: list[Path], name: str, batch: int) -> None:
+    """One pass over the images, each augmented once."""
+    keep_freed_memory()
+    start = time.perf_counter()
+    array = open_cached(image_files(files, "put a good copy in its place"), SIZE)
+    once = time.perf_counter() - start
+    change = AUGMENTATIONS[name](SIZE)
+    loader = DataLoader(
+        Folder(files, reference(name)), batch, shuffle=True, num_workers=2, drop_last=True, persistent_workers=True
+    )
+    steps = len(loader)
+
+    def from_cache(epoch: int) -> None:
+        for step in range(steps * epoch, steps * (epoch + 1)):
+            views = change(to_unit(to_images(array[shuffled(len(files), batch, step, 0)])))
+            assert views.shape == (batch, 3, SIZE, SIZE)
+
+    def from_files() -> None:
+        for views in loader:
+            assert views.shape == (batch, 3, SIZE, SIZE)
+
+    ours, theirs = [], []
+    for epoch in range(1 + EPOCHS):  # the first warms up: processes start, pages are read
+        start = time.perf_counter()
+        from_cache(epoch)
+        middle = time.perf_counter()
+        from_files()
+        ours.append(middle - start)
+        theirs.append(time.perf_counter() - middle)
+    cached, decoded = statistics.median(ours[1:]), statistics.median(theirs[1:])
+    images = steps * batch
+    print(
+        f"\nepoch of {images} images of {files[0].parent.name}, {name} augmentation, {SIZE} px, batch {batch}, "
+        f"{torch.get_num_threads()} threads against 2 processes, medians of {EPOCHS}, interleaved:"
+    )
+    print(f"  from the cache with kornia        {images / cached:8.1f} images/s (decoded before, in {once:.1f} s)")
+    print(f"  from JPEG with torchvision        {images / decoded:8.1f} images/s")
+    print(f"  ratio {decoded / cached:.2f} (bound {BOUND})")
+    assert decoded >= BOUND * cached

@@ -1,0 +1,98 @@
+"""Status: runs counted once, seeds told apart, and an estimate that is the work left over the speed seen."""
+
+import io
+import math
+
+import pytest
+from rich.console import Console
+
+from marsnb.methods.classification import METHODS
+from marsnb.recipes import load_profile, profiles, trainable
+from marsnb.training import ledger
+from marsnb.training.spec import row_runs
+from marsnb.training.status import clock, images_per_run, state, status_table
+
+
+def enter(profile, key, spec, seed=0, speed=50.0, seconds=60.0):
+    """A run's lines, as training would write them, with two metrics."""
+    run = dict.fromkeys(ledger.COLUMNS, "x") | {
+        "run_id": f"{key}-abc123-s{seed}", "method": spec.method, "backbone": spec.backbone, "seed": seed,
+        "value": 0.5, "n": 9, "epochs": 1, "steps": 1, "seconds": seconds, "images_per_s": speed, "peak_memory": 1,
+    }  # fmt: skip
+    ledger.append(profile, [run | {"metric": "top1"}, run | {"metric": "top1_low"}], [])
+
+
+def runs(profile):
+    """Key to spec of Table 4: what is to be trained."""
+    return {key: spec for _, key, spec in row_runs(4, profile)}
+
+
+@pytest.mark.parametrize("profile", profiles())
+def test_nothing_is_measured_at_first(profile):
+    wanted = state("table04", profile)
+    assert wanted["runs"] == len(runs(profile)) * load_profile(profile).seeds
+    assert (wanted["done"], wanted["seconds"]) == (0, 0)
+    assert math.isnan(wanted["to_go"])
+
+
+def test_runs_are_counted_once():
+    todo = runs("lite")
+    assert len(todo) < len(row_runs(4, "lite"))  # rows share runs
+    for i, (key, spec) in enumerate(todo.items(), start=1):
+        enter("lite", key, spec)
+        now = state("table04", "lite")
+        assert (now["runs"], now["done"], now["seconds"]) == (len(todo), i, 60.0 * i)
+    assert now["to_go"] == 0
+
+
+def test_seeds_and_other_runs_are_told_apart():
+    key, spec = next(iter(runs("paper").items()))
+    assert load_profile("paper").seeds == 3
+    for seed in (0, 2, 7):  # the profile wants 0, 1 and 2
+        enter("paper", key, spec, seed)
+    enter("paper", "0123456789", spec)  # a run of no row
+    now = state("table04", "paper")
+    assert now["done"] == 2
+    assert now["seconds"] == 180  # the third was spent too
+    assert state("table04", "lite")["done"] == 0
+
+
+def test_time_to_go_is_the_images_left_over_the_speed_seen():
+    todo = runs("lite")
+    trained = {key: spec for key, spec in todo.items() if not METHODS[spec.method].precompute}
+    probes = {key: spec for key, spec in todo.items() if METHODS[spec.method].precompute}
+    *first, last = trained
+    for key in first:
+        enter("lite", key, trained[key], speed=25.0)
+    for key in probes:
+        enter("lite", key, probes[key], speed=5000.0)  # a frozen backbone's speed says nothing about the others
+    assert state("table04", "lite")["to_go"] == pytest.approx(images_per_run(trained[last]) / 25)
+
+
+def test_images_per_run():
+    specs = {row.id: spec for row, _, spec in row_runs(4, "lite")}
+    steps = specs["final"].epochs * specs["final"].steps_per_epoch
+    assert images_per_run(specs["baseline"]) == 16 * steps
+    assert images_per_run(specs["final"]) == (16 + 2 * 24 + 2 * 16) * steps
+    paper = {row.id: spec for row, _, spec in row_runs(4, "paper")}["moco-lu"]
+    assert images_per_run(paper) == (16 + 2 * 16) * 30 * (5386 // 16)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 min"), (89, "1 min"), (3569, "59 min"), (3600, "1 h 00 min"), (7500, "2 h 05 min"), (math.nan, "?")],
+)
+def test_clock(seconds, text):
+    assert clock(seconds) == text
+
+
+@pytest.mark.parametrize("profile", ["smoke", None])
+def test_table_names_every_profile_and_table(profile):
+    key, spec = next(iter(runs("smoke").items()))
+    enter("smoke", key, spec)
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(status_table(profile))
+    rows = [line.split("│")[1:-1] for line in console.export_text().splitlines() if line.startswith("│")]
+    cells = {(row[0].strip(), row[1].strip()): [cell.strip() for cell in row[2:]] for row in rows}
+    assert set(cells) == {(p, t) for p in ([profile] if profile else profiles()) for t in trainable()}
+    assert cells["smoke", "table04"][:3] == ["1", str(len(runs("smoke")) - 1), "1 min"]
