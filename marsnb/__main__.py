@@ -1,0 +1,5 @@
+"""``python -m marsnb``."""
+
+from marsnb.cli import main
+
+main()
