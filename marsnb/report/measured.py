@@ -57,9 +57,14 @@ class Line:
     same_as: tuple[str, ...] = field(default=())
 
     @property
+    def synthetic(self) -> bool:
+        """Whether it was measured on generated images."""
+        return self.measured is not None and "synthetic" in self.measured.data.lower()
+
+    @property
     def difference(self) -> float | None:
-        """Measured minus the paper's mean, in points; ``None`` where either is missing."""
-        if self.measured is None or self.row.paper is None:
+        """Measured minus the paper's mean, in points; ``None`` where either is missing or the images are generated."""
+        if self.measured is None or self.row.paper is None or self.synthetic:
             return None
         return self.measured.mean - self.row.paper.mean
 

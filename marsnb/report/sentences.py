@@ -13,9 +13,9 @@ STEPS = (
     ("MoCo v2 start weights", "moco", "baseline"),
     ("strong augmentation alone", "moco-strong", "moco"),
     ("plain contrast, Eq. 1", "moco-eq1", "moco"),
-    ("inter-class contrast, $L_s$", "moco-ls", "moco"),
-    ("similarity, $L_u$, alone", "moco-lu", "moco"),
-    ("$L_u$ on top of $L_s$", "final", "moco-ls"),
+    ("inter-class contrast, L_s", "moco-ls", "moco"),
+    ("similarity, L_u, alone", "moco-lu", "moco"),
+    ("L_u on top of L_s", "final", "moco-ls"),
     ("both losses", "final", "moco"),
 )
 
@@ -30,7 +30,7 @@ def state(profile: str) -> str:
     """The measured state at a glance, as a Markdown table."""
     text = [scale_note(profile), "| Table | Rows measured | Mean distance from the paper (points) |", "|---|---:|---:|"]
     for line in summary(profile).to_dict("records"):
-        gap = f"{line['mean_abs_difference']:.2f}" if line["measured"] else ""
+        gap = f"{line['mean_abs_difference']:.2f}" if pd.notna(line["mean_abs_difference"]) else ""
         text.append(f"| {line['table']}: {line['title']} | {line['measured']} of {line['rows']} | {gap} |")
     return "\n".join(text)
 

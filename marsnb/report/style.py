@@ -63,7 +63,8 @@ def stamp(fig: Figure) -> None:
     fig.text(
         0.5, 0.5, "SYNTHETIC", ha="center", va="center", rotation=30, fontsize=48, color=RED, alpha=0.13, zorder=99
     )
-    fig.text(0.995, 1.0, "SYNTHETIC DATA", ha="right", va="bottom", fontsize=8, color=RED, weight="bold")
+    # beside the figure, where neither a legend nor the caption can be
+    fig.text(-0.01, 0.5, "SYNTHETIC DATA", rotation=90, ha="right", va="center", fontsize=9, color=RED, weight="bold")
 
 
 def _encode(fig: Figure, kind: str) -> bytes:

@@ -63,7 +63,8 @@ def number_text(mean: float, std: float | None = None, low: float | None = None,
 def protocol(found: list[Line], profile: str, split: str = "test") -> str:
     """The reporting protocol as sentences: what is reported, over how many seeds, on which data, at which profile."""
     done = [line.measured for line in found if line.measured]
-    parts = [f"{split.capitalize()} accuracy of the last checkpoint; no choice was made on test."]
+    name = {"val": "validation"}.get(split, split)
+    parts = [f"{name.capitalize()} accuracy of the last checkpoint; no choice was made on test."]
     if any(m.n > 1 for m in done):
         parts.append("Mean ± sample standard deviation over n seeds.")
     if any(m.n == 1 for m in done) or not done:
@@ -71,9 +72,11 @@ def protocol(found: list[Line], profile: str, split: str = "test") -> str:
     parts.append(f"Profile `{profile}`: {recipes.load_profile(profile).says}")
     if not done:
         parts.append("Nothing was run yet.")
-    for data, fingerprint, images in sorted({(m.data, m.fingerprint, m.images) for m in done}):
-        parts.append(f"Data: {data}, {images:,} {split} images, fingerprint `{fingerprint[:8]}`.")
-    if any(line.ran_as and line.measured for line in found):
+    for data, images in sorted({(m.data, m.images) for m in done}):
+        prints = sorted({f"`{m.fingerprint[:8]}`" for m in done if (m.data, m.images) == (data, images)})
+        # more than one: the fingerprint covers the unlabelled images where a method sees them
+        parts.append(f"Data: {data}, {images:,} {name} images, fingerprint {', '.join(prints)}.")
+    if any(line.ran_as and line.measured and not line.row.control for line in found):
         parts.append(
             'Rows run with another network or other start weights than the paper\'s say so under "Ran as"; '
             "compare those with each other, not with the paper."
@@ -84,7 +87,7 @@ def protocol(found: list[Line], profile: str, split: str = "test") -> str:
 def synthetic(found: list[Line], profile: str) -> bool:
     """Whether any number of the table was measured on generated images, or would be in this profile."""
     planned = recipes.load_profile(profile).classification["dataset"] == "synthetic"
-    return planned or any(line.measured and "synthetic" in line.measured.data.lower() for line in found)
+    return planned or any(line.synthetic for line in found)
 
 
 def markdown(number: int | str, profile: str) -> str:
@@ -100,9 +103,14 @@ def markdown(number: int | str, profile: str) -> str:
         return markdown1(profile)
     head, found = recipes.load_table(number), lines(number, profile)
     heading = HEADINGS.get(head.metric, head.metric)
-    name = f"Table {head.table}. " if isinstance(head.table, int) else ""
+    own = not isinstance(head.table, int)
+    name = "" if own else f"Table {head.table}. "
+    note = f"{head.note} " if head.note else ""
     tag = "**SYNTHETIC DATA: generated images, not comparable with the paper.** " if synthetic(found, profile) else ""
-    text = [f"**{name}{head.title}.** {tag}{protocol(found, profile, head.split)}", ""]
+    text = [f"**{name}{head.title}.** {tag}{note}{protocol(found, profile, head.split)}", ""]
+    if own:  # nothing of the paper to set beside it
+        text += [f"| Run | {heading} | n | Ran as |", "|---|---:|---:|---|", *(_own_row(line) for line in found)]
+        return "\n".join(text) + "\n"
     text.append(f"| Method | Paper, {heading} | Measured, {heading} | n | Difference (points) | Ran as |")
     text.append("|---|---:|---:|---:|---:|---|")
     text += [_markdown_row(line) for line in found if not line.row.control]
@@ -113,17 +121,26 @@ def markdown(number: int | str, profile: str) -> str:
     return "\n".join(text) + "\n"
 
 
-def _markdown_row(line: Line) -> str:
-    paper, measured = line.row.paper, line.measured
-    theirs = number_text(paper.mean, paper.std) if paper else ""
+def _cells(line: Line) -> tuple[str, str, str, str]:
+    """Label, measured number, n and remarks of a row."""
+    measured = line.measured
     ours = number_text(measured.mean, measured.std, measured.low, measured.high) if measured else NOT_RUN
-    n = str(measured.n) if measured else ""
-    difference = f"{line.difference:+.2f}" if line.difference is not None else ""
-    remarks = [line.ran_as] if line.ran_as and measured else []
+    remarks = [line.row.note] if line.row.note else []
+    remarks += [line.ran_as] if line.ran_as and measured else []
     if line.same_as and measured:
         remarks.append(f"same run as “{line.same_as[0]}”")
-    label = line.row.label.replace("|", "\\|")
-    return f"| {label} | {theirs} | {ours} | {n} | {difference} | {'; '.join(remarks)} |"
+    return line.row.label.replace("|", "\\|"), ours, str(measured.n) if measured else "", "; ".join(remarks)
+
+
+def _own_row(line: Line) -> str:
+    return f"| {' | '.join(_cells(line))} |"
+
+
+def _markdown_row(line: Line) -> str:
+    label, ours, n, remarks = _cells(line)
+    theirs = number_text(line.row.paper.mean, line.row.paper.std) if line.row.paper else ""
+    difference = f"{line.difference:+.2f}" if line.difference is not None else ""
+    return f"| {label} | {theirs} | {ours} | {n} | {difference} | {remarks} |"
 
 
 def write_table(number: int, profile: str) -> list[Path]:

@@ -84,6 +84,7 @@ class Recorder(pl.Callback):
             loss = values.get("loss", float("nan"))
             line = f"{self.label}  epoch {epoch}/{self.spec.epochs}  loss {loss:.4f}  {accuracy}"
             self._progress.console.print(line, highlight=False)
+            self._progress.console.file.flush()  # a log file is then as live as a terminal
 
     def save(self, trainer: pl.Trainer) -> None:
         """Write the checkpoint beside its name, then rename it."""

@@ -1,8 +1,8 @@
 """An epoch of data, without a network: from the cache with kornia, against decoding each JPEG anew with torchvision.
 
-The reference is the usual way: a folder of images, torchvision's v2 transforms image by image, two loading processes. Both
-draw the same kind of augmentation at the same size. ``make bench`` runs it. On MSL where its images are; else on synthetic
-Mars, written as JPEG. ``MARSNB_BENCH_IMAGES`` sets the number of images.
+The reference is the usual way: a folder of images, torchvision's v2 transforms image by image, two loading processes.
+Both draw the same kind of augmentation at the same size. ``make bench`` runs it, on MSL where its images are, else on
+synthetic Mars, written as JPEG. ``MARSNB_BENCH_IMAGES`` sets the number of images.
 """
 
 import os

@@ -1,7 +1,7 @@
 """What data costs a training step: gathering and augmentation against the bare step on a batch that is there already.
 
-``make bench`` runs it. On MSL where its images are, decoded into ``runs/cache`` as a run would do; else on synthetic Mars.
-``MARSNB_BENCH_STEPS`` sets the number of steps of each kind.
+``make bench`` runs it, on MSL where its images are, decoded into ``runs/cache`` as a run would do, else on synthetic
+Mars. ``MARSNB_BENCH_STEPS`` sets the number of steps of each kind.
 """
 
 import os

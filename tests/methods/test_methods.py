@@ -1,4 +1,4 @@
-"""Every method of the registry on a tiny network: its equation, its gradients, its seeds, its settings and its rates.
+"""Every method of the registry on a tiny network: its equation, its gradients, its seeds and its settings.
 
 A new method is tested by the loops without a change here; a line in ``EQUATIONS`` adds the check of its weights.
 """
@@ -9,11 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
 from torch.nn import functional as F
 
-from marsnb.data.base import LabelledList
 from marsnb.data.streams import STREAMS
 from marsnb.errors import RecipeError, TrainingError
 from marsnb.losses.info_nce import info_nce
@@ -21,7 +19,6 @@ from marsnb.losses.inter_class import inter_class
 from marsnb.losses.similarity import similarity
 from marsnb.methods.classification import METHODS
 from marsnb.methods.classification._parts import Batch, PairBatch, method_settings
-from marsnb.training.batches import Arrays, Batches
 from marsnb.training.run import build_method
 from marsnb.training.spec import make_spec
 
@@ -276,45 +273,3 @@ def test_one_group_of_parameters_for_each_rate(name):
     grouped = [p for group in optimizer.param_groups for p in group["params"]]
     assert len(grouped) == len(set(grouped))
     assert set(grouped) == {p for p in method.parameters() if p.requires_grad}
-
-
-class Watch(pl.Callback):
-    """Notes the rates that each epoch trains at, and can break the network before a step."""
-
-    def __init__(self, break_at=None):
-        self.rates, self.break_at = [], break_at
-
-    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        if trainer.global_step == self.break_at:
-            torch.nn.init.constant_(pl_module.model.head.weight, float("nan"))
-
-    def on_train_batch_end(self, trainer, *_):
-        self.rates.append({group["name"]: group["lr"] for group in trainer.optimizers[0].param_groups})
-
-
-def fit(folder, watch, epochs):
-    """Epochs of one step each through Lightning, at the paper's rates."""
-    images = np.random.default_rng(0).integers(0, 256, (12, SIZE, SIZE, 3), dtype=np.uint8)
-    split = LabelledList(np.arange(12), np.arange(12) % CLASSES)
-    paper = {"lr_head": 1e-3, "lr_projection": 1e-6, "lr_backbone": 1e-6}
-    spec = spec_of("cross_entropy", epochs=epochs, steps_per_epoch=1, batch_labelled=2, **paper)
-    method = build_method(spec, CLASSES)
-    batches = Batches(Arrays(images, None, {"train": split}), method.streams, spec)
-    off = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
-    trainer = pl.Trainer(accelerator="cpu", max_epochs=epochs, callbacks=[watch], default_root_dir=folder, **off)
-    trainer.fit(method, batches)
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_rates_fall_at_the_papers_epochs(tmp_path):
-    watch = Watch()
-    fit(tmp_path, watch, epochs=30)
-    factors = [1.0] * 20 + [0.1] * 5 + [0.01] * 5
-    for name, rate in {"head": 1e-3, "projection": 1e-6, "backbone": 1e-6}.items():
-        np.testing.assert_allclose([rates[name] for rates in watch.rates], [rate * f for f in factors], rtol=1e-9)
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_the_step_that_broke_is_named(tmp_path):
-    with pytest.raises(TrainingError, match=r"loss became nan at step 3 \(epoch 3\)"):
-        fit(tmp_path, Watch(break_at=3), epochs=5)

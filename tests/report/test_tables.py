@@ -94,6 +94,7 @@ def test_generated_images_are_marked(fake_ledger: ModuleType) -> None:
     assert "SYNTHETIC" not in tables.markdown(4, "lite")
     fake_ledger.fill("smoke", data="synthetic")
     assert "**SYNTHETIC DATA" in tables.markdown(4, "smoke")
+    assert tables.table(4, "smoke")["difference"].isna().all()  # no such number is set against the paper's
     assert "SYNTHETIC" in sentences.state("smoke") and "SYNTHETIC" in sentences.ablation("smoke")
 
 
@@ -104,6 +105,14 @@ def test_write_table_makes_two_files_that_rebuild_the_same(fake_ledger: ModuleTy
     long = pd.read_csv(paths.figures("lite") / "table04.csv")
     assert list(long.columns) == tables.COLUMNS and (long["n"] == 2).all()
     assert long.loc[long["recipe"] == "table04/final", "paper_mean"].item() == 95.86
+
+
+def test_a_table_of_our_own_has_no_column_for_the_paper(fake_ledger: ModuleType) -> None:
+    _, key, _ = row_runs("choice", "lite")[0]
+    ledger.append("lite", fake_ledger.run_lines(key), [])
+    text = tables.markdown("choice", "lite")
+    assert "Paper" not in text and "Controls" not in text and "Validation accuracy" in text
+    assert "| 97.00 | 1 |" in text
 
 
 def test_table_1_counts_the_synthetic_set_and_says_so() -> None:
