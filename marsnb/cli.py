@@ -100,7 +100,7 @@ def main() -> None:
     except (typer.Abort, KeyboardInterrupt):
         _fail("stopped; what was measured is kept, and the same command goes on from there", code=130)
     except OSError as error:
-        if error.errno != errno.ENOSPC or os.environ.get("MARSNB_TRACEBACK"):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or os.environ.get("MARSNB_TRACEBACK"):
             raise
         where = f" while writing {error.filename}" if error.filename else ""
         _fail(f"the disk is full{where}: free some space and run the same command again; what was measured is kept")

@@ -147,7 +147,6 @@ def test_a_right_table_is_read(folder):
     assert (row.backbone, row.start, row.control, row.paper) == ("resnet50", "moco_v2", False, None)
 
 
-@pytest.mark.xfail(strict=True, reason="trainable() reads the file before _read can turn the error into one line")
 def test_a_table_that_is_not_yaml_is_one_line(folder):
     (folder / "table07.yaml").write_text("rows: [\n  {id: a\n")
     with pytest.raises(RecipeError, match=r"table07\.yaml is not YAML") as caught:

@@ -71,7 +71,7 @@ def _build(source: ImageSource, shape: tuple[int, ...], path: Path, workers: int
                 file.write(chunk.tobytes())
         partial.replace(path)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         need = int(np.prod(shape)) / 2**20
         raise DataError(

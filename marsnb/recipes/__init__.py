@@ -105,13 +105,18 @@ class Profile(_Strict):
 
 def _read(path: Path, model: type[_Strict]) -> Any:
     try:
-        return model.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return model.model_validate(_yaml(path))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise RecipeError(
             f"{path.name}: {where}: {first['msg'].lower()}; see CONTRIBUTING.md for a row's keys"
         ) from None
+
+
+def _yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise RecipeError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
 
@@ -120,7 +125,7 @@ def trainable() -> list[str]:
     """Keys of all recipe files whose rows are trained, e.g. ``["choice", "table04"]``."""
     keys = []
     for path in sorted(paths.recipes().glob("*.yaml")):
-        head = yaml.safe_load(path.read_text(encoding="utf-8"))
+        head = _yaml(path)
         if isinstance(head, dict) and "rows" in head and isinstance(head["rows"], list):
             keys.append(path.stem)
     return keys

@@ -9,7 +9,7 @@ import nbformat
 
 from marsnb import recipes
 from marsnb.errors import MarsnbError
-from marsnb.report import notebooks, tables
+from marsnb.report import explain, notebooks, tables
 from marsnb.report.files import write_whole
 from marsnb.report.index_page import duration, title_of
 
@@ -52,6 +52,7 @@ def _parts() -> dict[str, Callable[[], str]]:
     for key in recipes.trainable():
         number: int | str = int(key.removeprefix("table")) if key.startswith("table") else key
         named[key] = lambda number=number: tables.markdown(number, SHOWN)  # type: ignore[misc]
+    named["explain"] = lambda: explain.hard_classes(SHOWN) + "\n"
     return named
 
 

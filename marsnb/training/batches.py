@@ -46,6 +46,11 @@ def open_arrays(data: ClassificationData, size: int, *, unlabelled: bool, train_
         )
     train = data.train if train_on == "train" else join(data.train, data.val)
     splits = {"train": train, "val": data.val, "test": data.test}
+    for name, split in splits.items():
+        if not len(split):
+            raise DataError(
+                f"the {name} list of {data.name} is empty: choose another split protocol than {data.protocol}"
+            )
     more = open_cached(data.unlabelled, size) if unlabelled and data.unlabelled is not None else None
     return Arrays(open_cached(data.source, size), more, splits)
 

@@ -60,10 +60,10 @@ class RunSpec(BaseModel):
     evaluate: tuple[Literal["val", "test"], ...] = ("val", "test")
     seed: int = 0
 
-    @field_validator("image_size", "epochs", "batch_labelled", "batch_unlabelled", "pretrain_steps")
+    @field_validator("image_size", "epochs", "steps_per_epoch", "batch_labelled", "batch_unlabelled", "pretrain_steps")
     @classmethod
-    def _positive(cls, value: int) -> int:
-        if value < 1:
+    def _positive(cls, value: int | None) -> int | None:
+        if value is not None and value < 1:
             raise ValueError("must be at least 1")
         return value
 
@@ -108,11 +108,24 @@ def make_spec(**fields: Any) -> RunSpec:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         known = f"; known: {', '.join(RunSpec.model_fields)}" if first["type"] == "extra_forbidden" else ""
-        raise RecipeError(f"run setting {name!r}: {first['msg'].lower()}{known}") from None
+        where = f"run setting {name!r}" if name else "run settings"
+        raise RecipeError(f"{where}: {first['msg'].removeprefix('Value error, ').lower()}{known}") from None
     method = METHODS[spec.method]
     defaults = method_settings(method, {})
-    settings = {k: v for k, v in method_settings(method, spec.settings).items() if v != defaults[k]}
+    settings = {k: v for k, v in _numbers(method_settings(method, spec.settings), defaults).items() if v != defaults[k]}
     return spec.model_copy(update={"settings": settings})
+
+
+def _numbers(settings: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Settings whose default is a float, as floats: YAML reads ``1e-1`` as text, and 2 and 2.0 are one run."""
+    values = dict(settings)
+    for name, default in defaults.items():
+        if isinstance(default, float):
+            try:
+                values[name] = float(values[name])
+            except (TypeError, ValueError):
+                raise RecipeError(f"method setting {name!r} is {values[name]!r}: give a number") from None
+    return values
 
 
 def resolve(row: Row, profile: Profile, seed: int = 0) -> RunSpec:
