@@ -11,6 +11,9 @@ NAMED = ("drt front", "drt side", "chemcam cal target", "mahli", "drill", "inlet
 COMPARED = ("moco-ls", "final", "moco-eq1", "balanced", "linear-probe")
 """Rows taken apart against the baseline."""
 
+COLLAPSED = 5
+"""Effective rank of an embedding below which it is called collapsed: our bound, the paper gives none."""
+
 
 def contributions(profile: str, row: str, against: str = "baseline") -> pd.DataFrame:
     """What each class adds to the difference of two rows of Table 4, from the ledger.
@@ -70,4 +73,29 @@ def hard_classes(profile: str) -> str:
         top = ", ".join(f"*{name}* ({value:+.2f})" for name, value in gained.iloc[:3].items())
         share = PERCENT * gained.iloc[:3].sum() / gained.sum()
         text.append(f"{labels[row]}: its three largest gains, {top}, are {share:.0f} % of all that it gains.")
+    return "\n".join(text)
+
+
+def collapse(profile: str) -> str:
+    """Effective ranks at the last epoch of each row of Table 4, and where a collapse is, as Markdown."""
+    curves = ledger.read_curves(profile)
+    text = [scale_note(profile), "| Row | Features | Embedding of H_s | Embedding of H_u |", "|---|---:|---:|---:|"]
+    fell, kept = [], []
+    for line in lines(4, profile):
+        if line.measured is None or line.row.control or line.same_as:
+            continue
+        mine = curves[curves["run_id"].isin(line.measured.run_ids)]
+        last = mine[mine["epoch"] == mine["epoch"].max()].groupby("metric")["value"].mean()
+        ranks = [last.get(f"{part}effective_rank") for part in ("", "embed_s/", "embed_u/")]
+        cells = " | ".join("" if rank is None else f"{rank:.1f}" for rank in ranks)
+        text.append(f"| {line.row.label} | {cells} |")
+        if ranks[2] is not None:
+            (fell if ranks[2] < COLLAPSED else kept).append(line.row.label)
+    text.append(
+        f"\nEffective rank counts the directions in use, of 128 in an embedding; below {COLLAPSED} is a collapse."
+    )
+    if fell:
+        text.append(f"The embedding that L_u acts on **has collapsed** in: {', '.join(fell)}.")
+    if kept:
+        text.append(f"The embedding that L_u acts on has **not** collapsed in: {', '.join(kept)}.")
     return "\n".join(text)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from marsnb.report.explain import contributions, hard_classes
+from marsnb.report.explain import collapse, contributions, hard_classes
+from marsnb.training import ledger
 
 
 def test_the_parts_add_up_to_the_whole(fake_ledger):
@@ -24,3 +25,12 @@ def test_a_row_that_was_not_run_has_no_parts(fake_ledger):
 
 def test_nothing_measured_names_the_command():
     assert "marsnb run --table 4 --profile lite" in hard_classes("lite")
+
+
+def test_a_collapsed_embedding_is_named(fake_ledger):
+    fake_ledger.fill("lite")
+    assert "has **not** collapsed in: ResNet-50 (baseline)" in collapse("lite")
+    curves = ledger.read_curves("lite")
+    curves.loc[curves["metric"] == "embed_u/effective_rank", "value"] = 1.2
+    curves.to_csv(ledger.curves_path("lite"), index=False)
+    assert "**has collapsed** in: ResNet-50 (baseline)" in collapse("lite")
