@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
-from cycler import cycler
+from matplotlib import cycler
 from matplotlib.figure import Figure
 
 from marsnb import paths
