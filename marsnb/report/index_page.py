@@ -9,7 +9,7 @@ import nbformat
 import pandas as pd
 
 from marsnb import paths
-from marsnb.report.files import write_whole
+from marsnb.files import write_whole
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }

@@ -16,7 +16,8 @@ import pandas as pd
 
 from marsnb import paths
 from marsnb.errors import NotebookError
-from marsnb.report.files import write_csv, write_whole
+from marsnb.files import write_whole
+from marsnb.report.files import write_csv
 from marsnb.report.index_page import write_index
 
 KERNEL = "marsnb-this-python"

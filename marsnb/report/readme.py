@@ -9,8 +9,8 @@ import nbformat
 
 from marsnb import recipes
 from marsnb.errors import MarsnbError
+from marsnb.files import write_whole
 from marsnb.report import explain, notebooks, tables
-from marsnb.report.files import write_whole
 from marsnb.report.index_page import duration, title_of
 
 PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 
 from marsnb import paths
 from marsnb.errors import DataError
-from marsnb.report.files import write_csv, write_whole
+from marsnb.files import write_whole
+from marsnb.report.files import write_csv
 
 # Okabe and Ito's eight colours, told apart with every common colour blindness
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"

@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from marsnb import paths, recipes
-from marsnb.report.files import write_csv, write_whole
+from marsnb.files import write_whole
+from marsnb.report.files import write_csv
 from marsnb.report.measured import Line, lines
 
 COLUMNS = [

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from marsnb.data.augment import strong
 from marsnb.data.base import ClassificationData, LabelledList
+from marsnb.files import write_whole
 from marsnb.models.classifier import Classifier
 from marsnb.models.diagnostics import alignment, effective_rank, uniformity
 from marsnb.training.batches import Arrays, to_images, to_unit
-from marsnb.training.ledger import write_whole
 
 CHUNK = 64
 """Images per forward pass."""

@@ -1,7 +1,6 @@
 """The ledger: every measured number, tidy, one line per run, split and metric. Only training writes it."""
 
 import fcntl
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from marsnb import paths
+from marsnb.files import write_whole
 
 COLUMNS = [
     "run_id", "recipe", "task", "method", "backbone", "start", "data", "fingerprint", "split", "seed", "metric",
@@ -46,20 +46,6 @@ def read(profile: str) -> pd.DataFrame:
 def read_curves(profile: str) -> pd.DataFrame:
     """Per-epoch values of the runs in the ledger: ``run_id, epoch, metric, value``; epochs count from 1."""
     return _read(curves_path(profile), CURVE_COLUMNS)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextmanager
