@@ -21,7 +21,11 @@ def measured(row_id: str) -> pd.DataFrame:
     return book[book["run_id"].str.startswith(f"{keys[row_id]}-") & (book["split"] == "test")]
 
 
-@pytest.mark.parametrize("row", [row.id for row in load_table(4).rows])
+LATER = {"paper-rate-ls", "moco-mars"}
+"""Controls that the project offers and has not measured yet; its table says "not run"."""
+
+
+@pytest.mark.parametrize("row", [row.id for row in load_table(4).rows if row.id not in LATER])
 def test_table_4_is_measured_at_lite_on_the_real_images(row):
     lines = measured(row)
     top1 = lines[lines["metric"] == "top1"]

@@ -80,7 +80,8 @@ def collapse(profile: str) -> str:
     """Effective ranks at the last epoch of each row of Table 4, and where a collapse is, as Markdown."""
     curves = ledger.read_curves(profile)
     text = [scale_note(profile), "| Row | Features | Embedding of H_s | Embedding of H_u |", "|---|---:|---:|---:|"]
-    fell, kept = [], []
+    fell: list[str] = []
+    kept: list[str] = []
     for line in lines(4, profile):
         if line.measured is None or line.row.control or line.same_as:
             continue
