@@ -53,7 +53,10 @@ class Row(_Strict):
 
 
 class Table(_Strict):
-    """A table of the paper, or one of our own (``choice``)."""
+    """A table of the paper, or one of our own (``choice``).
+
+    ``profile`` names the only profile that it is about, if there is one.
+    """
 
     table: int | str
     title: str
@@ -61,6 +64,7 @@ class Table(_Strict):
     metric: str = "top1"
     split: str = "test"
     note: str = ""
+    profile: str | None = None
     rows: tuple[Row, ...]
 
     @property

@@ -5,7 +5,7 @@ from rich.table import Table
 
 from marsnb.data.streams import STREAMS
 from marsnb.methods.classification import METHODS
-from marsnb.recipes import load_profile, profiles, trainable
+from marsnb.recipes import load_profile, load_table, profiles, trainable
 from marsnb.training import ledger
 from marsnb.training.spec import RunSpec, row_runs
 
@@ -62,6 +62,8 @@ def status_table(profile: str | None = None) -> Table:
         view.add_column(name, justify="left" if name in ("profile", "table") else "right")
     for scale in [profile] if profile else profiles():
         for table in trainable():
+            if load_table(table).profile not in (None, scale):
+                continue
             s = state(table, scale)
             missing = int(s["runs"] - s["done"])
             to_go = clock(s["to_go"]) if missing else ""
