@@ -44,8 +44,7 @@ def open_arrays(data: ClassificationData, size: int, *, unlabelled: bool, train_
         raise DataError(
             f"{data.name} has no unlabelled images, which this method needs: put some into MARSNB_DATA/pds-browse"
         )
-    train = data.train if train_on == "train" else join(data.train, data.val)
-    splits = {"train": train, "val": data.val, "test": data.test}
+    splits = {"train": training_list(data, train_on), "val": data.val, "test": data.test}
     for name, split in splits.items():
         if not len(split):
             raise DataError(
@@ -58,6 +57,11 @@ def open_arrays(data: ClassificationData, size: int, *, unlabelled: bool, train_
 def join(first: LabelledList, second: LabelledList) -> LabelledList:
     """The images of both lists."""
     return LabelledList(np.concatenate([first.indices, second.indices]), np.concatenate([first.labels, second.labels]))
+
+
+def training_list(data: ClassificationData, train_on: str) -> LabelledList:
+    """The labelled images that train; ``train_on`` as in ``RunSpec``."""
+    return data.train if train_on == "train" else join(data.train, data.val)
 
 
 def to_images(array: np.ndarray) -> Tensor:

@@ -6,8 +6,8 @@ There is no checkpoint within pretraining: one that was stopped starts again.
 """
 
 import hashlib
+import io
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +27,13 @@ from marsnb.data.augment import strong
 from marsnb.data.base import ClassificationData
 from marsnb.data.streams import shuffled
 from marsnb.errors import RecipeError
+from marsnb.files import write_whole
 from marsnb.methods.pretraining.moco import MoCo
 from marsnb.models.backbones import build_backbone
 from marsnb.training import ledger
-from marsnb.training.batches import join, open_arrays, to_images, to_unit
+from marsnb.training.batches import open_arrays, to_images, to_unit, training_list
 from marsnb.training.spec import RunSpec
+from marsnb.training.trainer import make_trainer
 
 NAME = "moco_mars"
 REPORT_EVERY = 50
@@ -109,13 +111,15 @@ def moco_mars_weights(
     path = paths.runs() / "weights" / f"{NAME}-{_hash(spec, data, budget, before)}.pt"
     with ledger.locked(path.with_suffix(".lock")):  # a second run that wants the same weights waits, and finds them
         if not path.exists():
-            _write(_pretrain(spec, data, device, budget, before), path)
+            content = io.BytesIO()
+            torch.save(_pretrain(spec, data, device, budget, before), content)
+            write_whole(path, content.getvalue())
     return path
 
 
 def _hash(spec: RunSpec, data: ClassificationData, budget: PretrainSpec, before: str) -> str:
     """Hash of all that decides the weights, but for the code and the device; 16 hex digits."""
-    names, indices = data.source.names, _train_indices(spec, data)
+    names, indices = data.source.names, training_list(data, spec.train_on).indices
     file = Path(before)
     decides = {
         "budget": budget.model_dump(),
@@ -128,10 +132,6 @@ def _hash(spec: RunSpec, data: ClassificationData, budget: PretrainSpec, before:
         "unlabelled": data.unlabelled.fingerprint if data.unlabelled else None,
     }
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _train_indices(spec: RunSpec, data: ClassificationData) -> NDArray[np.int64]:
-    return (data.train if spec.train_on == "train" else join(data.train, data.val)).indices
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def open_pool(spec: RunSpec, data: ClassificationData) -> Pool:
     """Decode the images, or find them decoded; the cache is the one that training uses."""
     more = data.unlabelled is not None and len(data.unlabelled.names) > 0
     arrays = open_arrays(data, spec.image_size, unlabelled=more)
-    return Pool(arrays.images, _train_indices(spec, data), arrays.unlabelled)
+    return Pool(arrays.images, training_list(data, spec.train_on).indices, arrays.unlabelled)
 
 
 class _Steps(IterableDataset):
@@ -223,32 +223,10 @@ def _pretrain(
         settings = budget.model_dump(exclude={"batch", "queue"})
         method = MoCo(backbone, queue=queue, **settings)
         method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        trainer = pl.Trainer(
-            max_epochs=1,  # of ``budget.steps`` batches
-            accelerator="gpu" if device.type == "cuda" else device.type,
-            devices=1 if device.index is None else [device.index],
-            precision=spec.precision,
-            callbacks=[_Report(f"{NAME}, from {before}, {len(pool):,} images")],
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            default_root_dir=paths.runs() / "weights",
-        )
+        report = _Report(f"{NAME}, from {before}, {len(pool):,} images")
+        folder = paths.runs() / "weights"
+        trainer = make_trainer(device, spec.precision, 1, [report], folder)  # one epoch of ``budget.steps`` batches
         trainer.fit(method, _Views(pool, budget, spec))
     if trainer.interrupted:
         raise KeyboardInterrupt
     return {name: tensor.detach().cpu().contiguous() for name, tensor in backbone.state_dict().items()}
-
-
-def _write(state: dict[str, Tensor], path: Path) -> None:
-    """Write the weights beside their name, then rename them."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytorch_lightning as pl
 import torch
 
 from marsnb import paths
@@ -33,6 +32,7 @@ from marsnb.training.pretrain import PretrainSpec, moco_mars_weights, start_befo
 from marsnb.training.provenance import commit, device_name, versions
 from marsnb.training.recorder import CHECKPOINT, Recorder
 from marsnb.training.spec import RunSpec, make_spec, resolve, row_runs
+from marsnb.training.trainer import make_trainer
 
 __all__ = ["Result", "RunSpec", "make_spec", "resolve", "row_runs", "run", "run_table"]
 
@@ -91,11 +91,15 @@ def open_data(spec: RunSpec) -> ClassificationData:
     return DATASETS[spec.dataset](spec.protocol, **spec.data_options)
 
 
+def sees_unlabelled(spec: RunSpec) -> bool:
+    """Whether the method is fed unlabelled images."""
+    return any(STREAMS[name].source == "unlabelled" for name in METHODS[spec.method].streams)
+
+
 def run_id_of(spec: RunSpec, data: ClassificationData) -> tuple[str, str]:
     """A run's id and its data's fingerprint (covering the unlabelled images where the method or its start saw them)."""
     parts = [data.fingerprint]
-    sees = any(STREAMS[name].source == "unlabelled" for name in METHODS[spec.method].streams)
-    if (sees or start_before(spec.start) is not None) and data.unlabelled:
+    if (sees_unlabelled(spec) or start_before(spec.start) is not None) and data.unlabelled:
         parts.append(data.unlabelled.fingerprint)
     fingerprint = hashlib.sha256(":".join(parts).encode()).hexdigest()[:16]
     return f"{spec.key}-{fingerprint[:6]}-s{spec.seed}", fingerprint
@@ -131,20 +135,7 @@ def _quiet() -> None:
 
 
 def _fit(method: Any, batches: Batches, recorder: Recorder, spec: RunSpec, device: torch.device) -> None:
-    trainer = pl.Trainer(
-        max_epochs=spec.epochs,
-        accelerator="gpu" if device.type == "cuda" else device.type,
-        devices=1 if device.index is None else [device.index],
-        precision=spec.precision,
-        callbacks=[recorder],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        reload_dataloaders_every_n_epochs=1,
-        default_root_dir=recorder.folder,
-    )
+    trainer = make_trainer(device, spec.precision, spec.epochs, [recorder], recorder.folder)
     last = recorder.folder / CHECKPOINT
     try:
         trainer.fit(method, batches, ckpt_path=str(last) if last.exists() else None, weights_only=True)
@@ -204,8 +195,7 @@ def _train(
     folder = paths.runs() / run_id
     measured_by = commit()  # before training: the code that runs is the code of now
     method = build_method(spec, len(data.class_names), start_weights(spec, data, device))
-    wants_unlabelled = any(STREAMS[name].source == "unlabelled" for name in method.streams)
-    arrays = open_arrays(data, spec.image_size, unlabelled=wants_unlabelled, train_on=spec.train_on)
+    arrays = open_arrays(data, spec.image_size, unlabelled=sees_unlabelled(spec), train_on=spec.train_on)
     if method.precompute:
         arrays = _with_features(arrays, method.model, device)
     batches = Batches(arrays, method.streams, spec)
