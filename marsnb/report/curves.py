@@ -105,8 +105,8 @@ def _mean(frame: pd.DataFrame) -> pd.Series:
 
 def line(ax: Axes, values: pd.Series, colour: str, **more: object) -> None:
     """Draw values over epochs, with marks where they are few."""
-    mark = {"marker": "o", "ms": 3} if len(values) <= 15 else {}  # a single epoch would not show without a mark
-    ax.plot(values.index, values.to_numpy(), color=colour, **{**mark, **more})  # type: ignore[arg-type]
+    marked = {"marker": "o", "ms": 3, **more}  # a single epoch would not show without a mark
+    ax.plot(values.index, values.to_numpy(), color=colour, **(marked if len(values) <= 15 else {**more, "marker": ""}))  # type: ignore[arg-type]
 
 
 def _draw_curves(frame: pd.DataFrame) -> Figure:
