@@ -25,6 +25,13 @@ class Paper(_Strict):
     std: float | None = None
 
 
+class Cell(_Strict):
+    """Where a row's number stands in a table that the paper prints across: ``row`` and ``column`` headings."""
+
+    row: str
+    column: str
+
+
 class Row(_Strict):
     """One row of a table: one trained thing.
 
@@ -37,6 +44,8 @@ class Row(_Strict):
         overrides: fields of the profile's run settings.
         paper: the paper's number; ``None`` for a control.
         control: not a row of the paper.
+        family: the paper's category of the method (Table 3).
+        cell: its place in a table that the paper prints across (Tables 5-7).
         note: why the row is there, for the table's reader.
     """
 
@@ -49,6 +58,8 @@ class Row(_Strict):
     overrides: dict[str, Any] = {}
     paper: Paper | None = None
     control: bool = False
+    family: str = ""
+    cell: Cell | None = None
     note: str = ""
 
 
