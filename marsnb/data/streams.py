@@ -41,6 +41,7 @@ STREAMS.register("labelled_strong")(Stream("train", "shuffled", 1, "strong", "la
 STREAMS.register("labelled_balanced")(Stream("train", "balanced", 1, "ordinary", "labelled"))
 STREAMS.register("class_pairs")(Stream("train", "class_pairs", 2, "strong", "classes"))
 STREAMS.register("image_pairs")(Stream("train", "shuffled", 2, "strong", "classes"))
+STREAMS.register("unlabelled")(Stream("unlabelled", "shuffled", 1, "ordinary", "unlabelled"))
 STREAMS.register("unlabelled_pairs")(Stream("unlabelled", "shuffled", 2, "strong", "unlabelled"))
 
 

@@ -1,6 +1,6 @@
 """From decoded images to the batches of a training step: a Lightning data module."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,7 +78,7 @@ def to_unit(images: Tensor) -> Tensor:
 class _Epoch(IterableDataset):
     """The batches of one epoch, by stream name, not yet augmented."""
 
-    def __init__(self, arrays: Arrays, streams: tuple[str, ...], spec: RunSpec, epoch: int, steps: int) -> None:
+    def __init__(self, arrays: Arrays, streams: dict[str, int], spec: RunSpec, epoch: int, steps: int) -> None:
         self.arrays, self.streams, self.spec = arrays, streams, spec
         self.steps = range(epoch * steps, (epoch + 1) * steps)
 
@@ -107,7 +107,7 @@ class _Epoch(IterableDataset):
             yield item
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        parts = [self._stream(i, name) for i, name in enumerate(self.streams)]
+        parts = [self._stream(i, name) for name, i in self.streams.items()]
         for step, items in zip(self.steps, zip(*parts, strict=True), strict=True):
             yield {"step": step, **dict(zip(self.streams, items, strict=True))}
 
@@ -119,10 +119,18 @@ class Batches(pl.LightningDataModule):
         arrays: what is read.
         streams: names of the method's streams.
         spec: the run.
+        streams_at: those of them that an epoch is fed; all of them if ``None``.
     """
 
-    def __init__(self, arrays: Arrays, streams: tuple[str, ...], spec: RunSpec) -> None:
+    def __init__(
+        self,
+        arrays: Arrays,
+        streams: tuple[str, ...],
+        spec: RunSpec,
+        streams_at: Callable[[int], tuple[str, ...]] | None = None,
+    ) -> None:
         super().__init__()
+        self.streams_at = streams_at
         self.arrays, self.streams, self.spec = arrays, streams, spec
         self.steps = spec.steps_per_epoch or len(arrays.splits["train"]) // spec.batch_labelled
         if self.steps < 1:
@@ -132,7 +140,10 @@ class Batches(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         """The coming epoch's batches; Lightning asks anew each epoch."""
         epoch = self.trainer.current_epoch if self.trainer is not None else 0
-        return DataLoader(_Epoch(self.arrays, self.streams, self.spec, epoch, self.steps), batch_size=None)
+        wanted = self.streams_at(epoch) if self.streams_at is not None else self.streams
+        # A stream's place among all of the method's seeds it, also in a stage that leaves others out.
+        streams = {name: place for place, name in enumerate(self.streams) if name in wanted}
+        return DataLoader(_Epoch(self.arrays, streams, self.spec, epoch, self.steps), batch_size=None)
 
     def augment(self, item: dict[str, Tensor], name: str) -> Batch | PairBatch:
         """One stream's raw batch, augmented: a ``Batch`` for one view, a ``PairBatch`` for two."""

@@ -46,7 +46,7 @@ class Recorder(pl.Callback):
         """Open the display."""
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._progress = Progress(*columns, transient=True)
-        total = self.spec.epochs * self.batches.steps
+        total = (trainer.max_epochs or 0) * self.batches.steps
         self._task = self._progress.add_task(self.label, total=total, completed=trainer.global_step)
         self._progress.start()
 
@@ -82,7 +82,7 @@ class Recorder(pl.Callback):
         if self._progress is not None:
             accuracy = "  ".join(f"{s} {100 * values[f'{s}/top1']:.2f} %" for s in self.spec.evaluate)
             loss = values.get("loss", float("nan"))
-            line = f"{self.label}  epoch {epoch}/{self.spec.epochs}  loss {loss:.4f}  {accuracy}"
+            line = f"{self.label}  epoch {epoch}/{trainer.max_epochs}  loss {loss:.4f}  {accuracy}"
             self._progress.console.print(line, highlight=False)
             self._progress.console.file.flush()  # a log file is then as live as a terminal
 

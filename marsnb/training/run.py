@@ -7,6 +7,7 @@ import platform
 import resource
 import sys
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,11 +23,12 @@ from marsnb.data.base import ClassificationData
 from marsnb.data.streams import STREAMS
 from marsnb.errors import TrainingError
 from marsnb.methods.classification import METHODS
+from marsnb.methods.classification._parts import Task
 from marsnb.models.backbones import build_backbone
 from marsnb.models.classifier import Classifier
 from marsnb.recipes import load_profile, load_table
 from marsnb.training import ledger
-from marsnb.training.batches import Arrays, Batches, open_arrays
+from marsnb.training.batches import Arrays, Batches, open_arrays, training_list
 from marsnb.training.evaluate import Scores, forward_all, score, write_predictions
 from marsnb.training.pretrain import PretrainSpec, moco_mars_weights, start_before
 from marsnb.training.provenance import commit, device_name, versions
@@ -112,13 +114,22 @@ def start_weights(spec: RunSpec, data: ClassificationData, device: torch.device)
     return str(moco_mars_weights(spec, data, device, PretrainSpec(steps=spec.pretrain_steps)))
 
 
-def build_method(spec: RunSpec, num_classes: int, start: str | None = None) -> Any:
-    """The method with its model, weights drawn from the spec's seed; ``start`` takes the place of the spec's."""
+def build_method(spec: RunSpec, class_counts: Sequence[int], start: str | None = None, steps: int = 1) -> Any:
+    """The method with its model, weights drawn from the spec's seed.
+
+    Args:
+        spec: the run.
+        class_counts: training images of each class.
+        start: takes the place of the spec's.
+        steps: per epoch.
+    """
     torch.manual_seed(spec.seed)
     backbone = build_backbone(spec.backbone, start or spec.start, seed=spec.seed)
-    model = Classifier(backbone, num_classes, batchnorm=spec.batchnorm)
+    model = Classifier(backbone, len(class_counts), batchnorm=spec.batchnorm)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return METHODS[spec.method](model, spec.schedule, **spec.settings)
+    method = METHODS[spec.method](model, spec.schedule, **spec.settings)
+    method.prepare(Task(tuple(int(n) for n in class_counts), spec.epochs, steps))
+    return method
 
 
 def _with_features(arrays: Arrays, model: Classifier, device: torch.device) -> Arrays:
@@ -135,7 +146,7 @@ def _quiet() -> None:
 
 
 def _fit(method: Any, batches: Batches, recorder: Recorder, spec: RunSpec, device: torch.device) -> None:
-    trainer = make_trainer(device, spec.precision, spec.epochs, [recorder], recorder.folder)
+    trainer = make_trainer(device, spec.precision, sum(method.stage_epochs()), [recorder], recorder.folder)
     last = recorder.folder / CHECKPOINT
     try:
         trainer.fit(method, batches, ckpt_path=str(last) if last.exists() else None, weights_only=True)
@@ -194,11 +205,15 @@ def _train(
 ) -> None:
     folder = paths.runs() / run_id
     measured_by = commit()  # before training: the code that runs is the code of now
-    method = build_method(spec, len(data.class_names), start_weights(spec, data, device))
+    counts = np.bincount(training_list(data, spec.train_on).labels, minlength=len(data.class_names))
+    start = start_weights(spec, data, device)
+    method = build_method(
+        spec, counts.tolist(), start, spec.steps_per_epoch or int(counts.sum()) // spec.batch_labelled
+    )
     arrays = open_arrays(data, spec.image_size, unlabelled=sees_unlabelled(spec), train_on=spec.train_on)
     if method.precompute:
         arrays = _with_features(arrays, method.model, device)
-    batches = Batches(arrays, method.streams, spec)
+    batches = Batches(arrays, method.streams, spec, lambda epoch: method.streams_of(method.stage_at(epoch)[0]))
     recorder = Recorder(spec, batches, folder, label)
     _fit(method, batches, recorder, spec, device)
     method.to(device)
@@ -214,8 +229,8 @@ def _train(
         "data": data.name,
         "fingerprint": fingerprint,
         "seed": spec.seed,
-        "epochs": spec.epochs,
-        "steps": spec.epochs * batches.steps,
+        "epochs": sum(method.stage_epochs()),
+        "steps": sum(method.stage_epochs()) * batches.steps,
         "device": device_name(device),
         "seconds": round(recorder.seconds, 1),
         "images_per_s": round(recorder.images / max(recorder.seconds, 1e-9), 1),

@@ -37,7 +37,7 @@ def bench_step(monkeypatch: pytest.MonkeyPatch) -> None:
     device = pick_device("auto")
     data = open_data(spec)
     arrays = open_arrays(data, spec.image_size, unlabelled=True, train_on=spec.train_on)
-    method = build_method(spec, len(data.class_names)).to(device).train()
+    method = build_method(spec, (1,) * len(data.class_names)).to(device).train()
     batches = Batches(arrays, method.streams, spec.model_copy(update={"steps_per_epoch": WARM_UP + STEPS}))
     optimizer = method.configure_optimizers()
     torch.manual_seed(0)

@@ -63,7 +63,7 @@ def fit(folder, watch, epochs):
     small = {"epochs": epochs, "steps_per_epoch": 1, "batch_labelled": 2, "image_size": 32}
     network = {"method": "cross_entropy", "backbone": "test_resnet", "start": "random"}
     spec = make_spec(dataset="synthetic", **network, **small, **paper)
-    method = build_method(spec, 4)
+    method = build_method(spec, (1,) * 4)
     batches = Batches(Arrays(images, None, {"train": split}), method.streams, spec)
     off = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
     trainer = pl.Trainer(accelerator="cpu", max_epochs=epochs, callbacks=[watch], default_root_dir=folder, **off)
