@@ -94,6 +94,10 @@ def test_what_stands_for_what():
     assert (lite.backbone("vgg16"), lite.start("imagenet")) == ("tf_efficientnet_lite0", "imagenet-lite")
     assert lite.start("random") == "random"
     assert (smoke.backbone("vgg16"), smoke.start("moco_v2")) == ("test_resnet", "random")
+    assert (lite.backbone("vgg16", own=True), lite.start("imagenet", "vgg16")) == ("vgg16", "random")
+    assert lite.start("imagenet", "tf_efficientnet_lite0") == "imagenet-lite"
+    assert (paper.backbone("vgg16", own=True), paper.start("imagenet", "vgg16")) == ("vgg16", "imagenet")
+    assert smoke.backbone("vgg16", own=True) != smoke.backbone("resnet18", own=True)
     exact = lite.model_copy(update={"backbones": {"*": "a", "vgg16": "b"}})
     assert (exact.backbone("vgg16"), exact.backbone("resnet50")) == ("b", "a")
 
@@ -104,6 +108,15 @@ def test_start_weights_of_every_row_are_known():
     starts = {start_before(start) or start for start in starts}  # pretraining on Mars begins from one, too
     assert starts <= {"random", "imagenet", "imagenet-lite", *CHECKPOINTS}
     assert build_backbone(load_profile("smoke").backbone("resnet50")).num_features > 0
+
+
+@pytest.mark.parametrize("profile", ["smoke", "paper"])
+def test_the_networks_of_table_5_exist(profile):
+    scale, rows = load_profile(profile), load_table(5).rows
+    names = {scale.backbone(row.backbone, row.own_backbone) for row in rows}
+    assert len(names) == len(rows) / 2 == 9
+    for name in sorted(names - {"vgg16", "resnet101", "resnet152"}):  # these three take seconds to make
+        assert build_backbone(name, "random", seed=0).num_features > 0
 
 
 def test_an_unknown_name_lists_the_known():

@@ -40,8 +40,10 @@ class Row(_Strict):
         label: as the paper prints it.
         method: name in the method registry.
         backbone, start: as in the paper; a profile may put others in their place.
+        own_backbone: the row is about its network, so that a profile does not put its usual one in its place.
         settings: the method's own settings.
         overrides: fields of the profile's run settings.
+        at: more of them, for one profile, by its name.
         paper: the paper's number; ``None`` for a control.
         control: not a row of the paper.
         family: the paper's category of the method (Table 3).
@@ -54,8 +56,10 @@ class Row(_Strict):
     method: str
     backbone: str = "resnet50"
     start: str = "moco_v2"
+    own_backbone: bool = False
     settings: dict[str, Any] = {}
     overrides: dict[str, Any] = {}
+    at: dict[str, dict[str, Any]] = {}
     paper: Paper | None = None
     control: bool = False
     family: str = ""
@@ -99,7 +103,10 @@ class Profile(_Strict):
         says: one sentence for the caption of every table.
         seeds: how many a row is run with unless ``--seeds`` says otherwise.
         backbones, starts: what takes the place of the paper's (key ``*``: of any).
+        own_backbones: the same for rows that are about their network; these keep it where nothing stands here.
+        start_of: start weights that belong to one backbone; any other begins from ``random`` instead.
         classification: fields of ``RunSpec`` for classification.
+        from_random: those of them that differ where a network begins from random weights.
     """
 
     name: str
@@ -107,15 +114,21 @@ class Profile(_Strict):
     seeds: int = 1
     backbones: dict[str, str] = {}
     starts: dict[str, str] = {}
+    own_backbones: dict[str, str] = {}
+    start_of: dict[str, str] = {}
     classification: dict[str, Any]
+    from_random: dict[str, Any] = {}
 
-    def backbone(self, name: str) -> str:
-        """What stands for backbone ``name`` in this profile."""
-        return self.backbones.get(name, self.backbones.get("*", name))
+    def backbone(self, name: str, own: bool = False) -> str:
+        """What stands for backbone ``name`` in this profile; ``own`` where the row is about it."""
+        stand_ins = self.own_backbones if own else self.backbones
+        return stand_ins.get(name, stand_ins.get("*", name))
 
-    def start(self, name: str) -> str:
-        """What stands for start weights ``name`` in this profile."""
-        return self.starts.get(name, self.starts.get("*", name))
+    def start(self, name: str, backbone: str | None = None) -> str:
+        """What stands for start weights ``name`` in this profile, for a ``backbone`` of this profile."""
+        start = self.starts.get(name, self.starts.get("*", name))
+        belongs_to = self.start_of.get(start)
+        return "random" if backbone is not None and belongs_to not in (None, backbone) else start
 
 
 def _read(path: Path, model: type[_Strict]) -> Any:

@@ -134,13 +134,17 @@ def resolve(row: Row, profile: Profile, seed: int = 0) -> RunSpec:
     Raises:
         RecipeError: the row or the profile has an unknown key.
     """
+    backbone = profile.backbone(row.backbone, row.own_backbone)
+    start = profile.start(row.start, backbone)
     fields: dict[str, Any] = {
         **profile.classification,
+        **(profile.from_random if start == "random" else {}),
         "method": row.method,
         "settings": row.settings,
-        "backbone": profile.backbone(row.backbone),
-        "start": profile.start(row.start),
+        "backbone": backbone,
+        "start": start,
         **row.overrides,
+        **row.at.get(profile.name, {}),
         "seed": seed,
     }
     return make_spec(**fields)

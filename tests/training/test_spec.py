@@ -39,8 +39,11 @@ def test_every_row_resolves_in_every_profile(table, profile):
     for row, key, resolved in runs:
         assert resolved.key == key and len(key) == 10
         assert resolved.method == row.method
-        assert resolved.backbone == scale.backbone(row.backbone) and resolved.start == scale.start(row.start)
-        for field, value in {**scale.classification, **row.overrides}.items():
+        assert resolved.backbone == scale.backbone(row.backbone, row.own_backbone)
+        assert resolved.start == scale.start(row.start, resolved.backbone)
+        from_random = scale.from_random if resolved.start == "random" else {}
+        wanted = {**scale.classification, **from_random, **row.overrides, **row.at.get(profile, {})}
+        for field, value in wanted.items():
             got = getattr(resolved, field)
             assert (list(got) if isinstance(got, tuple) else got) == value, field
         assert load_table(table).split in resolved.evaluate
