@@ -34,11 +34,12 @@ def run(
     row: Annotated[list[str] | None, typer.Option(help="Only this row; may be given again.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Runs per row; the profile's number by default.")] = None,
     device: Device = "auto",
+    score_every: Annotated[int, typer.Option(min=1, help="Score every so many epochs; the last always.")] = 1,
 ) -> None:
     """Train the rows of a table that the ledger lacks; a run that was stopped goes on from its last epoch."""
     from marsnb.training.run import run_table
 
-    for result in run_table(table, profile, rows=row, seeds=seeds, device=device):
+    for result in run_table(table, profile, rows=row, seeds=seeds, device=device, score_every=score_every):
         recipe = f"{result.metrics['recipe'].iloc[0]} seed {result.metrics['seed'].iloc[0]}"
         split = "test" if "test" in set(result.metrics["split"]) else "val"
         state = "measured" if result.fresh else "in the ledger"

@@ -1,5 +1,7 @@
 """Figures with numbers: each is drawn from the CSV that lies beside it under the same name."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +10,18 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from marsnb.errors import RecipeError
-from marsnb.report import counts, curves, images
-from marsnb.report.measured import Line, lines, runs_of
-from marsnb.report.style import BLACK, BLUE, GREY, ORANGE, PALE, RED, caption, make
+from marsnb.recipes import load_table
+from marsnb.report import counts, curves, examples, failures, forest, images, ranking
+from marsnb.report.forest import heading
+from marsnb.report.layout import NOT_RUN, variable
+from marsnb.report.measured import lines, runs_of
+from marsnb.report.style import BLUE, GREY, ORANGE, RED, caption, make
 from marsnb.training import ledger
 
+DRAWN = (3, 4, 5, 6, 7)
+"""Tables that are drawn row by row."""
+SWEEPS = (6, 7)
+"""Tables that vary one weight."""
 BASELINE = "baseline"
 """Recipe row of Table 4 that Fig. 8 compares with; the paper's own model is the last row that is no control."""
 
@@ -21,8 +30,9 @@ def figure(name: str, profile: str) -> Path:
     """Draw one figure.
 
     Args:
-        name: the paper's number (``"02a"``, ``"03"``, ``"04"``, ``"08"``) or ``"table04"``, ``"curves"``, ``"losses"``,
-            ``"diagnostics"``.
+        name: the paper's number (``"02a"``, ``"03"``, ``"04"``, ``"08"`` to ``"10"``), a table's (``"table03"`` to
+            ``"table07"``),
+            ``"sweeps"`` (Tables 6 and 7), ``"ranking"`` (Table 3), ``"curves"``, ``"losses"`` or ``"diagnostics"``.
         profile: name of the profile.
 
     Returns:
@@ -31,12 +41,16 @@ def figure(name: str, profile: str) -> Path:
     Raises:
         RecipeError: there is no such figure, or nothing was measured for it yet.
     """
-    known = {
+    known: dict[str, Callable[[str], Path]] = {
         "02a": fig02a,
         "03": images.fig03,
         "04": images.fig04,
         "08": fig08,
-        "table04": fig_table04,
+        "09": examples.fig09,
+        "10": failures.fig10,
+        **{f"table{number:02d}": partial(forest.fig_table, number) for number in DRAWN},
+        "sweeps": fig_sweeps,
+        "ranking": ranking.fig_ranking,
         "curves": curves.fig_curves,
         "losses": curves.fig_losses,
         "diagnostics": curves.fig_diagnostics,
@@ -78,20 +92,6 @@ def _draw_02a(frame: pd.DataFrame) -> Figure:
     ax.legend(loc="lower right")
     caption(fig, f"Numbers at the bars: images. Data: {frame['data'].iloc[0]}.")
     return fig
-
-
-def _heading(fig: Figure, title: str) -> None:
-    """Title and legend above everything, both flush left."""
-    fig.legend(loc="outside upper left", title=title, title_fontsize=10, alignment="left", fontsize=8)
-
-
-def _measured(profile: str) -> list[Line]:
-    found = [line for line in lines(4, profile) if line.measured]
-    if not found:
-        raise RecipeError(
-            f"nothing of Table 4 was run at profile {profile}: run `marsnb run --table 4 --profile {profile}`"
-        )
-    return found
 
 
 def fig08(profile: str) -> Path:
@@ -141,7 +141,7 @@ def _draw_08(frame: pd.DataFrame) -> Figure:
     ax.set_yticks(at, [f"{name}  (n = {n[name]})" for name in wide.index])
     ax.set_xlim(-3, 103)
     ax.set_xlabel("test accuracy of the class (%)")
-    _heading(fig, "Accuracy per class (Fig. 8)")
+    heading(fig, "Accuracy per class (Fig. 8)")
     seeds = int(frame["seeds"].max())
     text = f"n: test images. {'One seed' if seeds == 1 else f'Mean over {seeds} seeds'}. Data: {frame['data'].iloc[0]}."
     text += " Line in red: ours is below the baseline."
@@ -151,71 +151,50 @@ def _draw_08(frame: pd.DataFrame) -> Figure:
     return fig
 
 
-def fig_table04(profile: str) -> Path:
-    """Table 4 as a figure: the paper's number and the measured one of every row, with their spreads."""
-    return make("fig_table04", profile, _build_table04, _draw_table04)
+def fig_sweeps(profile: str) -> Path:
+    """Tables 6 and 7: accuracy against the weights λ_s and λ_u, the paper's and the measured."""
+    return make("fig_sweeps", profile, _build_sweeps, _draw_sweeps)
 
 
-def _build_table04(profile: str) -> pd.DataFrame:
-    data = _measured(profile)[0].measured.data  # type: ignore[union-attr]
-    rows = []
-    for line in lines(4, profile):
-        paper, m = line.row.paper, line.measured
-        half = m.std if m and m.std is not None else None
-        rows.append({
-            "row": line.row.label, "control": line.row.control, "ran_as": line.ran_as,
-            "same_as": line.same_as[0] if line.same_as else "",
-            "paper_mean": paper.mean if paper else None, "paper_std": paper.std if paper else None,
-            "measured_mean": m.mean if m else None,
-            "measured_low": (m.mean - half if half is not None else m.low) if m else None,
-            "measured_high": (m.mean + half if half is not None else m.high) if m else None,
-            "n": m.n if m else None, "data": data,
-        })  # fmt: skip
-    return pd.DataFrame(rows)
+def _build_sweeps(profile: str) -> pd.DataFrame:
+    parts, refused = [], []
+    for number in SWEEPS:
+        try:
+            part = forest.numbers(number, profile)
+        except RecipeError as error:
+            refused.append(error)
+            part = forest.numbers(number, profile, empty=True)
+        parts.append(part.assign(table=number, title=load_table(number).title))
+    if len(refused) == len(SWEEPS):
+        raise refused[0]
+    frame = pd.concat(parts, ignore_index=True)
+    frame["data"] = "; ".join(sorted(set(frame["data"]) - {""}))
+    return frame[["table", "title", *(name for name in frame.columns if name not in ("table", "title"))]]
 
 
-def _draw_table04(frame: pd.DataFrame) -> Figure:
-    frame = frame.iloc[::-1].reset_index(drop=True)
-    at = frame.index.to_numpy()
-    fig, ax = plt.subplots(figsize=(7.5, 0.42 * len(frame) + 1.3))
-    both = frame[frame["paper_mean"].notna() & frame["measured_mean"].notna()]
-    ax.hlines(both.index, both["paper_mean"], both["measured_mean"], color=PALE, linewidth=3, zorder=1)
-    ax.errorbar(
-        frame["paper_mean"], at + 0.09, xerr=frame["paper_std"], fmt="o", color=GREY, mfc="white", capsize=2,
-        label="paper, ± standard deviation over 3 seeds",
-    )  # fmt: skip
-    gaps = [frame["measured_mean"] - frame["measured_low"], frame["measured_high"] - frame["measured_mean"]]
-    several = (frame["n"].fillna(1) > 1).any()
-    spread = "± standard deviation over seeds" if several else "95 % bootstrap interval over test images"
-    error = np.nan_to_num(np.array(gaps, dtype=float)).clip(0)
-    ax.errorbar(
-        frame["measured_mean"], at - 0.09, xerr=error, fmt="D", color=BLUE, ms=5, capsize=2, label=f"measured, {spread}"
-    )
-    for y in at[frame["measured_mean"].isna().to_numpy()]:
-        ax.text(0.99, y, "not run", transform=ax.get_yaxis_transform(), ha="right", va="center", color=RED, fontsize=8)
-    first_control = frame.index[~frame["control"].astype(bool)].min()
-    if first_control > 0:
-        ax.axhline(first_control - 0.5, color=BLACK, linewidth=0.8)
-        ax.text(
-            0.0, first_control - 0.55, " controls (not in the paper)", transform=ax.get_yaxis_transform(),
-            fontsize=7.5, va="top", color=GREY,
+def _draw_sweeps(frame: pd.DataFrame) -> Figure:
+    fig, axes = plt.subplots(1, len(SWEEPS), figsize=(8.5, 3.9), sharey=True)
+    measured = f"measured, {forest.spread(frame['n'])}"
+    for ax, (number, part) in zip(axes, frame.groupby("table"), strict=True):
+        part = part.sort_values("variable", key=lambda weight: weight.astype(float), kind="stable")
+        at = np.arange(len(part))  # the weights grow about twofold a step: evenly spaced, they are nearly a log axis
+        ax.errorbar(
+            at - 0.05, part["paper_mean"], yerr=part["paper_std"], fmt="o--", color=GREY, mfc="white", capsize=2,
+            label="paper, ± standard deviation over 3 seeds",
         )  # fmt: skip
-    ax.set_yticks(
-        at,
-        [label + (" †" if pd.notna(s) and s else "") for label, s in zip(frame["row"], frame["same_as"], strict=True)],
-    )
-    ax.set_ylim(-0.7, len(frame) - 0.4)
-    ax.set_xlabel("test accuracy (%)")
-    _heading(fig, "Table 4: the paper's numbers and the measured ones")
-    caption(fig, _notes_table04(frame))
+        ax.errorbar(
+            at + 0.05, part["measured_mean"], yerr=forest.errors(part), fmt="D-", color=BLUE, ms=5, capsize=2,
+            label=measured,
+        )  # fmt: skip
+        for x in at[part["measured_mean"].isna()]:  # the line has a gap there
+            ax.text(x, 0.02, NOT_RUN, transform=ax.get_xaxis_transform(), ha="center", color=RED, fontsize=7.5)
+        ax.set_xticks(at, [f"{weight:g}" for weight in part["variable"].astype(float)])
+        ax.set_xlim(-0.5, len(part) - 0.5)
+        ax.set_xlabel(f"{variable(list(part['row']))} (not to scale)")
+        ax.set_title(f"Table {number}: {part['title'].iloc[0]}", fontsize=8.5)
+    axes[0].set_ylabel("test accuracy (%)")
+    axes[0].margins(y=0.12)  # room for "not run"
+    handles, labels = axes[0].get_legend_handles_labels()
+    heading(fig, "Accuracy against the losses' weights", handles=handles, labels=labels)
+    caption(fig, forest.notes(frame, dagger=False), width=125)
     return fig
-
-
-def _notes_table04(frame: pd.DataFrame) -> str:
-    text = f"Last checkpoint. Data: {frame['data'].iloc[0]}."
-    ran = sorted({str(r).split(" (paper")[0] for r in frame["ran_as"].dropna() if r})
-    if ran:
-        text += f" Run as: {'; '.join(ran)}; the paper's networks and start weights differ."
-    if frame["same_as"].fillna("").astype(bool).any():
-        text += " † shares its run with a row above, which the paper started from other weights."
-    return text

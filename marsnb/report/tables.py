@@ -7,13 +7,13 @@ import pandas as pd
 from marsnb import paths, recipes
 from marsnb.files import write_whole
 from marsnb.report.files import write_csv
+from marsnb.report.layout import HEADINGS, body
+from marsnb.report.layout import number_text as number_text  # part of this module's interface, too
 from marsnb.report.measured import Line, lines
 
 COLUMNS = [
     "row", "column", "metric", "recipe", "paper_mean", "paper_std", "measured_mean", "measured_std", "n", "difference"
 ]  # fmt: skip
-HEADINGS = {"top1": "Top-1 (%)"}
-NOT_RUN = "not run"
 
 
 def table(number: int, profile: str) -> pd.DataFrame:
@@ -25,7 +25,7 @@ def table(number: int, profile: str) -> pd.DataFrame:
 
     Returns:
         The columns of ``COLUMNS``, in the order of the recipe; empty where the paper has no number or nothing was
-        measured.
+        measured. ``row`` and ``column`` are the headings of a table that is printed across.
     """
     if number == 1:
         from marsnb.report.counts import table1
@@ -36,10 +36,10 @@ def table(number: int, profile: str) -> pd.DataFrame:
 
 
 def _long(line: Line, metric: str, number: int) -> dict[str, object]:
-    paper, measured = line.row.paper, line.measured
+    paper, measured, cell = line.row.paper, line.measured, line.row.cell
     return {
-        "row": line.row.label,
-        "column": HEADINGS.get(metric, metric),
+        "row": cell.row if cell else line.row.label,
+        "column": cell.column if cell else HEADINGS.get(metric, metric),
         "metric": metric,
         "recipe": f"table{number:02d}/{line.row.id}",
         "paper_mean": paper.mean if paper else None,
@@ -49,16 +49,6 @@ def _long(line: Line, metric: str, number: int) -> dict[str, object]:
         "n": measured.n if measured else None,
         "difference": line.difference,
     }
-
-
-def number_text(mean: float, std: float | None = None, low: float | None = None, high: float | None = None) -> str:
-    """A number in percent with 2 decimals and its spread or interval: ``79.28 ± 1.76``, ``79.28 [77.0, 81.4]``."""
-    text = f"{mean:.2f}"
-    if std is not None:
-        return f"{text} ± {std:.2f}"
-    if low is not None and high is not None:
-        return f"{text} [{low:.2f}, {high:.2f}]"
-    return text
 
 
 def protocol(found: list[Line], profile: str, split: str = "test") -> str:
@@ -103,45 +93,11 @@ def markdown(number: int | str, profile: str) -> str:
 
         return markdown1(profile)
     head, found = recipes.load_table(number), lines(number, profile)
-    heading = HEADINGS.get(head.metric, head.metric)
-    own = not isinstance(head.table, int)
-    name = "" if own else f"Table {head.table}. "
+    name = f"Table {head.table}. " if isinstance(head.table, int) else ""
     note = f"{head.note} " if head.note else ""
     tag = "**SYNTHETIC DATA: generated images, not comparable with the paper.** " if synthetic(found, profile) else ""
-    text = [f"**{name}{head.title}.** {tag}{note}{protocol(found, profile, head.split)}", ""]
-    if own:  # nothing of the paper to set beside it
-        text += [f"| Run | {heading} | n | Ran as |", "|---|---:|---:|---|", *(_own_row(line) for line in found)]
-        return "\n".join(text) + "\n"
-    text.append(f"| Method | Paper, {heading} | Measured, {heading} | n | Difference (points) | Ran as |")
-    text.append("|---|---:|---:|---:|---:|---|")
-    text += [_markdown_row(line) for line in found if not line.row.control]
-    controls = [line for line in found if line.row.control]
-    if controls:
-        text.append("| **Controls (not in the paper)** | | | | | |")
-        text += [_markdown_row(line) for line in controls]
+    text = [f"**{name}{head.title}.** {tag}{note}{protocol(found, profile, head.split)}", "", *body(head, found)]
     return "\n".join(text) + "\n"
-
-
-def _cells(line: Line) -> tuple[str, str, str, str]:
-    """Label, measured number, n and remarks of a row."""
-    measured = line.measured
-    ours = number_text(measured.mean, measured.std, measured.low, measured.high) if measured else NOT_RUN
-    remarks = [line.row.note] if line.row.note else []
-    remarks += [line.ran_as] if line.ran_as and measured else []
-    if line.same_as and measured:
-        remarks.append(f"same run as “{line.same_as[0]}”")
-    return line.row.label.replace("|", "\\|"), ours, str(measured.n) if measured else "", "; ".join(remarks)
-
-
-def _own_row(line: Line) -> str:
-    return f"| {' | '.join(_cells(line))} |"
-
-
-def _markdown_row(line: Line) -> str:
-    label, ours, n, remarks = _cells(line)
-    theirs = number_text(line.row.paper.mean, line.row.paper.std) if line.row.paper else ""
-    difference = f"{line.difference:+.2f}" if line.difference is not None else ""
-    return f"| {label} | {theirs} | {ours} | {n} | {difference} | {remarks} |"
 
 
 def write_table(number: int, profile: str) -> list[Path]:

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from marsnb.methods.classification._parts import ClassificationMethod
 from marsnb.training.batches import Batches
-from marsnb.training.evaluate import diagnostics, score
+from marsnb.training.evaluate import Scores, diagnostics, score
 from marsnb.training.spec import RunSpec
 
 CHECKPOINT = "last.ckpt"
@@ -23,13 +23,16 @@ class Recorder(pl.Callback):
         batches: its data module.
         folder: where the checkpoint goes.
         label: what the display calls the run.
+        score_every: epochs from one scoring to the next; the last epoch is always scored.
     """
 
-    def __init__(self, spec: RunSpec, batches: Batches, folder: Path, label: str) -> None:
+    def __init__(self, spec: RunSpec, batches: Batches, folder: Path, label: str, score_every: int = 1) -> None:
         self.spec, self.batches, self.folder, self.label = spec, batches, folder, label
+        self.score_every = score_every
         self.curves: list[dict[str, Any]] = []
         self.seconds = 0.0
         self.images = 0
+        self.scores: dict[str, Scores] = {}  # of the epoch that ended last in this process
         self._started = 0.0
         self._progress: Progress | None = None
         self._task: Any = None
@@ -71,16 +74,20 @@ class Recorder(pl.Callback):
         assert isinstance(pl_module, ClassificationMethod)
         epoch, arrays, model = trainer.current_epoch + 1, self.batches.arrays, pl_module.model
         values = {name: sum(all_) / len(all_) for name, all_ in pl_module.epoch_losses.items()}
-        for split in self.spec.evaluate:
-            values[f"{split}/top1"] = score(model, arrays, arrays.splits[split], pl_module.device).top1
-        values |= diagnostics(
-            model, pl_module.embedding, arrays, arrays.splits["val"], self.spec.image_size, pl_module.device
-        )
+        if epoch % self.score_every == 0 or epoch == trainer.max_epochs:
+            device = pl_module.device
+            self.scores = {s: score(model, arrays, arrays.splits[s], device) for s in self.spec.evaluate}
+            values |= {f"{split}/top1": scores.top1 for split, scores in self.scores.items()}
+            values |= diagnostics(
+                model, pl_module.embedding, arrays, arrays.splits["val"], self.spec.image_size, device
+            )
         pl_module.train()
         self.curves += [{"epoch": epoch, "metric": metric, "value": value} for metric, value in values.items()]
         self.save(trainer)
         if self._progress is not None:
-            accuracy = "  ".join(f"{s} {100 * values[f'{s}/top1']:.2f} %" for s in self.spec.evaluate)
+            accuracy = "  ".join(
+                f"{s} {100 * values[f'{s}/top1']:.2f} %" for s in self.spec.evaluate if f"{s}/top1" in values
+            )
             loss = values.get("loss", float("nan"))
             line = f"{self.label}  epoch {epoch}/{trainer.max_epochs}  loss {loss:.4f}  {accuracy}"
             self._progress.console.print(line, highlight=False)

@@ -159,7 +159,15 @@ def _fit(method: Any, batches: Batches, recorder: Recorder, spec: RunSpec, devic
         raise KeyboardInterrupt
 
 
-def run(spec: RunSpec, profile: str, *, recipe: str = "", device: str = "auto", label: str | None = None) -> Result:
+def run(
+    spec: RunSpec,
+    profile: str,
+    *,
+    recipe: str = "",
+    device: str = "auto",
+    label: str | None = None,
+    score_every: int = 1,
+) -> Result:
     """Train what ``spec`` says, or find it in the ledger.
 
     Args:
@@ -168,6 +176,7 @@ def run(spec: RunSpec, profile: str, *, recipe: str = "", device: str = "auto", 
         recipe: the row it was started for, e.g. ``table04/final``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         label: what the display calls it.
+        score_every: epochs from one scoring to the next, for the curves; it changes nothing else.
 
     Raises:
         DataError: the images are missing or damaged.
@@ -185,9 +194,8 @@ def run(spec: RunSpec, profile: str, *, recipe: str = "", device: str = "auto", 
         fresh = run_id not in ledger.measured(profile)
         if fresh:
             folder.mkdir(parents=True, exist_ok=True)
-            _train(
-                spec, data, run_id, fingerprint, profile, recipe, pick_device(device), label or recipe or spec.method
-            )
+            name = label or recipe or spec.method
+            _train(spec, data, run_id, fingerprint, profile, recipe, pick_device(device), name, score_every)
     metrics, curves = ledger.read(profile), ledger.read_curves(profile)
     mine = curves[curves["run_id"] == run_id].drop(columns="run_id").reset_index(drop=True)
     return Result(run_id, metrics[metrics["run_id"] == run_id].reset_index(drop=True), mine, folder, fresh)
@@ -202,6 +210,7 @@ def _train(
     recipe: str,
     device: torch.device,
     label: str,
+    score_every: int,
 ) -> None:
     folder = paths.runs() / run_id
     measured_by = commit()  # before training: the code that runs is the code of now
@@ -214,10 +223,12 @@ def _train(
     if method.precompute:
         arrays = _with_features(arrays, method.model, device)
     batches = Batches(arrays, method.streams, spec, lambda epoch: method.streams_of(method.stage_at(epoch)[0]))
-    recorder = Recorder(spec, batches, folder, label)
+    recorder = Recorder(spec, batches, folder, label, score_every)
     _fit(method, batches, recorder, spec, device)
-    method.to(device)
-    scores: dict[str, Scores] = {s: score(method.model, arrays, arrays.splits[s], device) for s in spec.evaluate}
+    scores: dict[str, Scores] = recorder.scores
+    if not scores:  # stopped between its last epoch and the ledger
+        method.to(device)
+        scores = {s: score(method.model, arrays, arrays.splits[s], device) for s in spec.evaluate}
     write_predictions(scores, data, folder / "predictions.csv")
     constants = {
         "run_id": run_id,
@@ -261,6 +272,7 @@ def run_table(
     rows: list[str] | None = None,
     seeds: int | None = None,
     device: str = "auto",
+    score_every: int = 1,
 ) -> list[Result]:
     """Every row of a table, ``seeds`` times each; what the ledger has is not trained again.
 
@@ -269,7 +281,7 @@ def run_table(
         profile: ``smoke``, ``lite`` or ``paper``.
         rows: only these rows.
         seeds: how many; the profile's number if ``None``. Seeds count from 0.
-        device: see ``run``.
+        device, score_every: see ``run``.
     """
     scale, recipes = load_profile(profile), load_table(table)
     chosen = [recipes.row(r) for r in rows] if rows else list(recipes.rows)
@@ -277,5 +289,6 @@ def run_table(
     results = []
     for row, spec in specs:
         label = f"{recipes.key}/{row.id}" + (f" seed {spec.seed}" if spec.seed else "")
-        results.append(run(spec, profile, recipe=f"{recipes.key}/{row.id}", device=device, label=label))
+        recipe = f"{recipes.key}/{row.id}"
+        results.append(run(spec, profile, recipe=recipe, device=device, label=label, score_every=score_every))
     return results

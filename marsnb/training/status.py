@@ -17,9 +17,14 @@ LABELLED_IMAGES = 5386
 def images_per_run(spec: RunSpec) -> int:
     """Images that a run pushes through the network while training."""
     sizes = {"labelled": spec.batch_labelled, "classes": CLASSES, "unlabelled": spec.batch_unlabelled}
-    streams = [STREAMS[name] for name in METHODS[spec.method].streams]
-    per_step = sum(sizes[stream.batch] * stream.views for stream in streams)
-    return per_step * spec.epochs * (spec.steps_per_epoch or LABELLED_IMAGES // spec.batch_labelled)
+    method = METHODS[spec.method]
+    steps = spec.steps_per_epoch or LABELLED_IMAGES // spec.batch_labelled
+    images = 0
+    for stage, share in enumerate(method.stages):
+        streams = [STREAMS[name] for name in method.streams_of(stage)]
+        per_step = sum(sizes[stream.batch] * stream.views for stream in streams)
+        images += per_step * max(1, round(share * spec.epochs)) * steps
+    return images
 
 
 def state(table: str, profile: str) -> dict[str, float]:

@@ -1,3 +1,4 @@
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -10,7 +11,16 @@ from marsnb.errors import DataError, RecipeError
 from marsnb.report import images, sentences, style
 from marsnb.report.figures import figure
 
-FROM_LEDGER = ["08", "table04", "curves", "losses", "diagnostics"]
+FROM_LEDGER = {
+    "08": 4, "table03": 3, "table04": 4, "table05": 5, "table06": 6, "table07": 7, "sweeps": 6, "ranking": 3,
+    "curves": 4, "losses": 4, "diagnostics": 4,
+}  # fmt: skip
+"""Figures that are drawn from the ledger, and the table whose runs each needs first."""
+
+
+@pytest.fixture(autouse=True)
+def _invented(fake_ledger: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fake_ledger.invent(monkeypatch, tmp_path)  # a small Table 3, whatever methods there are
 
 
 def stem(name: str) -> str:
@@ -19,7 +29,8 @@ def stem(name: str) -> str:
 
 @pytest.mark.parametrize("name", FROM_LEDGER)
 def test_figure_is_written_with_its_numbers_and_rebuilds_to_the_byte(name: str, fake_ledger: ModuleType) -> None:
-    fake_ledger.fill("lite", leave_out=("moco-lu",))
+    left_out = {3: "b", 4: "moco-lu", 5: "vgg16-ours", 6: "ls-2", 7: "lu-1"}[FROM_LEDGER[name]]
+    fake_ledger.fill("lite", leave_out=(left_out,), number=FROM_LEDGER[name])
     png = figure(name, "lite")
     files = [png.with_suffix(kind) for kind in (".csv", ".svg", ".png")]
     assert png == paths.figures("lite") / f"{stem(name)}.png"
@@ -32,13 +43,22 @@ def test_figure_is_written_with_its_numbers_and_rebuilds_to_the_byte(name: str, 
 
 @pytest.mark.parametrize("name", FROM_LEDGER)
 def test_figure_of_an_empty_ledger_says_what_to_run(name: str) -> None:
-    with pytest.raises(RecipeError, match="marsnb run --table 4 --profile lite"):
+    with pytest.raises(RecipeError, match=f"marsnb run --table {FROM_LEDGER[name]} --profile lite"):
         figure(name, "lite")
 
 
 def test_unknown_figure_names_the_known() -> None:
     with pytest.raises(RecipeError, match="known: 02a, 03"):
         figure("99", "smoke")
+
+
+def test_sweeps_are_in_the_order_of_the_weights_and_keep_a_table_that_was_not_run(fake_ledger: ModuleType) -> None:
+    fake_ledger.fill("lite", number=6)
+    frame = pd.read_csv(figure("sweeps", "lite").with_suffix(".csv"))
+    assert frame["table"].tolist() == [6] * 5 + [7] * 5
+    assert frame["variable"].tolist() == [0.3, 0.5, 1, 2, 5, 0, 0.1, 0.2, 0.5, 1]
+    six, seven = (part["measured_mean"] for _, part in frame.groupby("table"))
+    assert six.notna().all() and seven.notna().sum() == 1  # λ_u = 0 is Table 6's λ_s = 1
 
 
 def test_fig08_leaves_out_classes_without_test_images(fake_ledger: ModuleType) -> None:

@@ -45,7 +45,7 @@ def test_every_method_runs_to_the_ledger(method):
     result = run(tiny(method=method, epochs=1), "smoke", device="cpu")
     assert result.fresh
     assert 0 <= result.value() <= 1
-    assert {"loss", "ce", "val/top1", "test/top1"} <= set(result.curves["metric"])
+    assert {"loss", "val/top1", "test/top1"} <= set(result.curves["metric"])
     if not METHODS[method].precompute:
         assert {"alignment", "uniformity", "effective_rank"} <= set(result.curves["metric"])
     predictions = pd.read_csv(result.folder / "predictions.csv")
@@ -191,3 +191,16 @@ def test_a_wrong_spec_is_one_line(fields, message):
 def test_a_training_list_smaller_than_a_batch_is_named():
     with pytest.raises(DataError, match="fewer than 4096 images"):
         run(tiny(batch_labelled=4096, steps_per_epoch=None, method="cross_entropy"), "smoke", device="cpu")
+
+
+def test_scoring_less_often_changes_the_curve_alone(monkeypatch, tmp_path):
+    often = run(tiny(), "smoke", device="cpu")
+    monkeypatch.setenv("MARSNB_FIGURES", str(tmp_path / "again"))
+    monkeypatch.setenv("MARSNB_RUNS", str(tmp_path / "again-runs"))
+    seldom = run(tiny(), "smoke", device="cpu", score_every=2)
+    scored = seldom.curves[seldom.curves["metric"] == "test/top1"]
+    assert scored["epoch"].tolist() == [2, 3]
+    same = ["split", "metric", "value", "n"]
+    assert often.metrics[same].equals(seldom.metrics[same])
+    losses = [result.curves.query("metric == 'loss'")["value"].tolist() for result in (often, seldom)]
+    assert losses[0] == losses[1]

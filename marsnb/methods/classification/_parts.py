@@ -112,9 +112,10 @@ class ClassificationMethod(pl.LightningModule):
         """
         self.task = task
 
-    def streams_of(self, stage: int) -> tuple[str, ...]:
+    @classmethod
+    def streams_of(cls, stage: int) -> tuple[str, ...]:
         """The streams that a stage is fed, a part of ``streams``."""
-        return self.streams
+        return cls.streams
 
     def enter(self, stage: int, first: bool) -> None:
         """Freeze what ``stage`` freezes; if this is its ``first`` epoch, also start anew what it starts anew.

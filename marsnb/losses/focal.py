@@ -1,0 +1,61 @@
+"""Focal loss on softmax probabilities: what is recognised already counts less."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from marsnb.losses import LOSSES
+
+GAMMA = 2.0
+"""The reference's exponent."""
+
+
+def focal(logits: Tensor, labels: Tensor, gamma: float = GAMMA) -> Tensor:
+    """Cross entropy of each image times (1 - p) ** gamma, p being the probability of its class.
+
+    This is the form for classes that exclude each other. torchvision and segmentation-models-pytorch have the
+    one-vs-all form on sigmoids, which is another loss.
+
+    Args:
+        logits: of the classes.
+        labels: class of each image.
+        gamma: at least 0; 0 gives cross entropy (reference: 2).
+
+    Shape:
+        ``logits``: ``(B, C)``; ``labels``: ``(B,)``, int64; the result is a scalar.
+
+    Returns:
+        The mean over the batch, in float32 (float64 for float64 input).
+
+    Raises:
+        ValueError: ``gamma`` is negative.
+
+    Reference:
+        Lin et al., Focal loss for dense object detection, arXiv 1708.02002, Eq. 4.
+    """
+    if gamma < 0:
+        raise ValueError(f"gamma must be at least 0, got {gamma}")
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    ce = F.cross_entropy(logits, labels, reduction="none")  # (B,), minus the logarithm of p
+    missing = -torch.expm1(-ce)  # (B,), 1 - p without cancellation
+    return (missing**gamma * ce).mean()
+
+
+@LOSSES.register("focal")
+class Focal(nn.Module):
+    """Module form of `focal`.
+
+    Args:
+        gamma: exponent, at least 0 (reference: 2).
+
+    Shape:
+        ``forward(logits, labels)``: ``(B, C)`` and ``(B,)`` to a scalar.
+    """
+
+    def __init__(self, gamma: float = GAMMA) -> None:
+        super().__init__()
+        self.gamma = gamma
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The loss of a batch; see `focal`."""
+        return focal(logits, labels, self.gamma)

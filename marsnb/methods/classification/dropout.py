@@ -1,0 +1,33 @@
+"""Cross entropy with dropout before the classification head."""
+
+from torch import Tensor
+
+from marsnb.methods.classification import METHODS
+from marsnb.methods.classification._parts import Batch, ClassificationMethod, Schedule
+from marsnb.models.classifier import Classifier
+
+
+@METHODS.register("dropout")
+class Dropout(ClassificationMethod):
+    """Cross entropy with part of the features dropped before the classification head.
+
+    Open choices: Wang et al. say neither where nor how much is dropped; here the pooled features, the only input of a
+    fully connected layer in this network, at the reference's rate for hidden units. None of the backbone's maps is
+    dropped, and nothing is dropped when scored.
+
+    Args:
+        model: backbone and heads; the rate of its dropout is set.
+        schedule: learning rates.
+        rate: share of the features that is set to 0; the rest is scaled up (reference: 0.5).
+
+    Reference: Srivastava et al., Dropout, JMLR 15 (2014).
+    """
+
+    def __init__(self, model: Classifier, schedule: Schedule, *, rate: float = 0.5) -> None:
+        super().__init__(model, schedule)
+        model.dropout.p = rate
+
+    def step(self, labelled: Batch) -> dict[str, Tensor]:  # type: ignore[override]
+        """L = L_ce through the dropout."""
+        ce = self.cross_entropy(labelled)
+        return {"loss": ce, "ce": ce}

@@ -1,0 +1,33 @@
+"""Focal loss in the place of cross entropy."""
+
+from torch import Tensor
+
+from marsnb.losses.focal import focal
+from marsnb.methods.classification import METHODS
+from marsnb.methods.classification._parts import Batch, ClassificationMethod, Schedule
+from marsnb.models.classifier import Classifier
+
+
+@METHODS.register("focal_loss")
+class FocalLoss(ClassificationMethod):
+    """Focal loss, by which images that are recognised already count less, in the place of cross entropy.
+
+    Open choices: the softmax form, as the classes exclude each other; no weight of classes (the reference's alpha tells
+    foreground from background, of which there is none here).
+
+    Args:
+        model: backbone and heads.
+        schedule: learning rates.
+        gamma: exponent (reference: 2; LDAM's code, which compares with it: 1).
+
+    Reference: Lin et al., arXiv 1708.02002, Eq. 4.
+    """
+
+    def __init__(self, model: Classifier, schedule: Schedule, *, gamma: float = 2.0) -> None:
+        super().__init__(model, schedule)
+        self.gamma = gamma
+
+    def step(self, labelled: Batch) -> dict[str, Tensor]:  # type: ignore[override]
+        """L = L_focal."""
+        loss = focal(self.model(labelled.images), labelled.labels, self.gamma)
+        return {"loss": loss, "focal": loss}

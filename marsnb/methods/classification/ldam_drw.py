@@ -1,0 +1,78 @@
+"""LDAM with deferred re-weighting."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from marsnb.losses.class_balanced import effective_weights
+from marsnb.losses.ldam import LDAM
+from marsnb.methods.classification import METHODS
+from marsnb.methods.classification._parts import Batch, ClassificationMethod, Schedule, Task
+from marsnb.models.classifier import Classifier
+
+
+class CosineLinear(nn.Linear):
+    """A linear layer without bias, whose inputs and class vectors are scaled to unit norm: its outputs are cosines.
+
+    Shape:
+        ``(B, in_features)`` to ``(B, out_features)``, -1 to 1.
+    """
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__(in_features, out_features, bias=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Cosine of each input with each class vector."""
+        return F.linear(F.normalize(input), F.normalize(self.weight))
+
+
+@METHODS.register("ldam_drw")
+class LDAMDRW(ClassificationMethod):
+    """Cross entropy of cosines with a margin that is larger for rare classes, which late in training also weigh more.
+
+    Open choices: re-weighting begins at the first epoch that starts at or after ``deferred`` of the run, and its
+    weights are those of the class-balanced loss, as in the reference; the network's logits are the cosines themselves,
+    so its confidences are low, and its answers the same.
+
+    Args:
+        model: backbone and heads; its head is replaced by a normed one, which the margins need.
+        schedule: learning rates.
+        max_margin: margin of the rarest class (reference: 0.5).
+        scale: of the cosines (reference: 30).
+        deferred: share of the epochs before re-weighting begins (reference: 160 of 200).
+        beta: of the class-balanced weights (reference: 0.9999).
+
+    Reference: Cao et al., arXiv 1906.07413, section 3.
+    """
+
+    weights: Tensor
+
+    def __init__(
+        self,
+        model: Classifier,
+        schedule: Schedule,
+        *,
+        max_margin: float = 0.5,
+        scale: float = 30.0,
+        deferred: float = 0.8,
+        beta: float = 0.9999,
+    ) -> None:
+        super().__init__(model, schedule)
+        self.max_margin, self.scale, self.deferred, self.beta = max_margin, scale, deferred, beta
+        model.head = CosineLinear(model.head.in_features, model.head.out_features)
+
+    def prepare(self, task: Task) -> None:
+        """Make margins and weights from the class counts."""
+        super().prepare(task)
+        self.ldam = LDAM(task.class_counts, self.max_margin, self.scale)
+        self.register_buffer("weights", effective_weights(task.class_counts, self.beta), persistent=False)
+
+    def reweighted(self) -> bool:
+        """Whether the weights count in this epoch."""
+        return self.epoch >= self.deferred * self.task.epochs
+
+    def step(self, labelled: Batch) -> dict[str, Tensor]:  # type: ignore[override]
+        """L = L_ldam, weighted late in training."""
+        cosines = self.model(labelled.images).to(torch.float32)  # (B, C)
+        loss = self.ldam(cosines, labelled.labels, self.weights if self.reweighted() else None)
+        return {"loss": loss, "ldam": loss}

@@ -1,0 +1,98 @@
+"""Pseudo-labels: the network's own sure guesses as labels of unlabelled images."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from marsnb.methods.classification import METHODS
+from marsnb.methods.classification._parts import Batch, ClassificationMethod, Schedule
+from marsnb.models.classifier import Classifier
+
+
+@contextmanager
+def untracked_batchnorm(module: nn.Module) -> Iterator[None]:
+    """Inside, batch normalisation uses the batch's statistics as before, but its running ones stand still."""
+    tracked = [part for part in module.modules() if isinstance(part, _BatchNorm) and part.track_running_stats]
+    for part in tracked:
+        part.track_running_stats = False
+    try:
+        yield
+    finally:
+        for part in tracked:
+            part.track_running_stats = True
+
+
+def masked_pseudo_cross_entropy(logits: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+    """Cross entropy with the most probable class as label, of the images that the network is sure of.
+
+    No gradient passes through the labels. An image below ``threshold`` counts as 0 in the mean and gets a gradient of
+    exactly 0. A logit that is not finite makes the loss not finite, also where the image is left out.
+
+    Args:
+        logits: of the network.
+        threshold: least top probability of an image that is used.
+
+    Shape:
+        ``logits``: ``(B, C)``; both results are scalars.
+
+    Returns:
+        The loss, a mean over all B images, and the share of images used; in float32 (float64 for float64 logits).
+    """
+    logits = logits if logits.dtype.itemsize == 8 else logits.float()
+    confidence, labels = logits.detach().softmax(dim=1).max(dim=1)  # (B, C) -> (B,), (B,)
+    used = (confidence >= threshold).to(logits.dtype)  # (B,), 1 or 0
+    return (used * F.cross_entropy(logits, labels, reduction="none")).mean(), used.mean()
+
+
+@METHODS.register("pseudo_label")
+class PseudoLabel(ClassificationMethod):
+    """Cross entropy, and cross entropy with the network's own confident guesses on unlabelled images.
+
+    Open choices, as Wang et al. say only "Pseudo-Label": the form is that of the USB benchmark, with a threshold and
+    labels made anew at every step by the network that learns. Lee has no threshold; his weight is 0 for a while and
+    then rises to 3. The guess and the loss are of the same view, ordinarily augmented, and of one forward pass; the
+    labels are therefore made with batch statistics. The unlabelled batch leaves the running statistics of batch
+    normalisation alone, as in USB.
+
+    Args:
+        model: backbone and heads.
+        schedule: learning rates.
+        weight: of the unlabelled term once it is warm (USB: 1).
+        threshold: least top probability, 0 to 1, of an image that is used (USB: 0.95; Lee: none).
+        warmup: share of training over which the weight rises linearly from 0 (USB: 0.4); 0 for none.
+
+    Reference: Lee, ICML 2013 workshop on challenges in representation learning; settings of Wang et al. (USB), arXiv
+    2208.07204.
+    """
+
+    streams: ClassVar[tuple[str, ...]] = ("labelled", "unlabelled")
+
+    def __init__(
+        self,
+        model: Classifier,
+        schedule: Schedule,
+        *,
+        weight: float = 1.0,
+        threshold: float = 0.95,
+        warmup: float = 0.4,
+    ) -> None:
+        super().__init__(model, schedule)
+        self.weight = weight
+        self.threshold = threshold
+        self.warmup = warmup
+
+    def ramp(self) -> float:
+        """Share of the weight that counts now, 0 to 1."""
+        return min(1.0, self.progress / self.warmup) if self.warmup > 0 else 1.0
+
+    def step(self, labelled: Batch, unlabelled: Batch) -> dict[str, Tensor]:  # type: ignore[override]
+        """L = L_ce + ramp * weight * L_pseudo; ``used`` is the share of unlabelled images above the threshold."""
+        ce = self.cross_entropy(labelled)
+        with untracked_batchnorm(self.model):
+            logits = self.model(unlabelled.images)  # (B, 3, H, W) -> (B, C)
+        pseudo, used = masked_pseudo_cross_entropy(logits, self.threshold)
+        return {"loss": ce + self.ramp() * self.weight * pseudo, "ce": ce, "pseudo": pseudo, "used": used}

@@ -1,0 +1,29 @@
+"""Supervised contrastive learning, then a linear classifier on what was learnt."""
+
+from typing import ClassVar
+
+from marsnb.methods.classification import METHODS
+from marsnb.methods.classification._supcon import SupConMethod
+
+
+@METHODS.register("supcon_linear")
+class SupConLinear(SupConMethod):
+    """SupCon on two views of each image, then cross entropy of the head on the frozen backbone.
+
+    Open choices: both stages are as long as the run's epochs, so the method trains twice as long as others (reference:
+    1000 epochs, then 100); a batch is 24 labelled images drawn without regard to class, as for ``info_nce`` (reference:
+    256 or more), so a rare class often has no positive but its own second view; the views get the project's strong
+    augmentation and pass the network together; optimizer and rates are the run's, Adam and not SGD; the loss is the
+    mean over anchors, without the reference's factor tau / 0.07; a batch of one class only has a loss of 0. The
+    projection (``project_s``) is dropped after the first stage. The frozen backbone is in
+    evaluation mode in the second stage, so its batch statistics are kept too.
+
+    Args:
+        model: backbone and heads.
+        schedule: learning rates; they begin anew with the second stage.
+        temperature: of the contrast (reference: 0.1; the default of its code is 0.07).
+
+    Reference: Khosla et al., Supervised contrastive learning, arXiv 2004.11362, Eq. 2 (L_out).
+    """
+
+    whole: ClassVar[bool] = False

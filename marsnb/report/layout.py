@@ -1,0 +1,155 @@
+"""The shape of a table in Markdown: a list of rows, with or without categories, or printed across as in Tables 5-7."""
+
+from marsnb.errors import RecipeError
+from marsnb.recipes import Table
+from marsnb.report.measured import Line
+
+HEADINGS = {"top1": "Top-1 (%)"}
+NOT_RUN = "not run"
+KINDS = ("paper", "measured", "difference (points)")
+"""Lines per heading of a table that is printed across."""
+
+
+def number_text(mean: float, std: float | None = None, low: float | None = None, high: float | None = None) -> str:
+    """A number in percent with 2 decimals and its spread or interval: ``79.28 ± 1.76``, ``79.28 [77.0, 81.4]``."""
+    text = f"{mean:.2f}"
+    if std is not None:
+        return f"{text} ± {std:.2f}"
+    if low is not None and high is not None:
+        return f"{text} [{low:.2f}, {high:.2f}]"
+    return text
+
+
+def body(head: Table, found: list[Line]) -> list[str]:
+    """The lines of a table under its caption, in the shape of the paper's.
+
+    Args:
+        head: the table.
+        found: its rows with what was measured.
+
+    Raises:
+        RecipeError: two rows stand in the same cell of a table that is printed across.
+    """
+    heading = HEADINGS.get(head.metric, head.metric)
+    if not isinstance(head.table, int):  # nothing of the paper to set beside it
+        rows = [_line(*_remarked(line)) for line in found]
+        return [f"| Run | {heading} | n | Ran as |", "|---|---:|---:|---|", *rows]
+    if found and all(line.row.cell for line in found):
+        return _across(head, found, heading)
+    return _listed(found, heading)
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _remarked(line: Line) -> tuple[str, str, str, str]:
+    """Label, measured number, n and remarks of a row."""
+    measured = line.measured
+    remarks = [line.row.note] if line.row.note else []
+    remarks += [line.ran_as] if line.ran_as and measured else []
+    if line.same_as and measured:
+        remarks.append(f"same run as “{line.same_as[0]}”")
+    return _plain(line.row.label), _ours(line), str(measured.n) if measured else "", "; ".join(remarks)
+
+
+def _plain(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _theirs(line: Line) -> str:
+    return number_text(line.row.paper.mean, line.row.paper.std) if line.row.paper else ""
+
+
+def _ours(line: Line) -> str:
+    m = line.measured
+    return number_text(m.mean, m.std, m.low, m.high) if m else NOT_RUN
+
+
+def _gap(line: Line) -> str:
+    return f"{line.difference:+.2f}" if line.difference is not None else ""
+
+
+def _listed(found: list[Line], heading: str) -> list[str]:
+    """One line per row; a category is printed at its first row."""
+    categories = any(line.row.family for line in found)
+    first = ["Category", "Method"] if categories else ["Method"]
+    columns = [*first, f"Paper, {heading}", f"Measured, {heading}", "n", "Difference (points)", "Ran as"]
+    text = [_line(*columns), f"|{'---|' * len(first)}{'---:|' * 4}---|"]
+    before = ""
+    for line in (line for line in found if not line.row.control):
+        family, before = "" if line.row.family == before else line.row.family, line.row.family
+        text.append(_row(line, [_plain(family)] if categories else []))
+    controls = [line for line in found if line.row.control]
+    if controls:
+        text.append("| **Controls (not in the paper)** |" + " |" * (len(columns) - 1))
+        text += [_row(line, [""] if categories else []) for line in controls]
+    return text
+
+
+def _row(line: Line, before: list[str]) -> str:
+    label, ours, n, remarks = _remarked(line)
+    return _line(*before, label, _theirs(line), ours, n, _gap(line), remarks)
+
+
+def variable(labels: list[str]) -> str:
+    """What a sweep varies, if all its labels read ``λ_s = 0.3``; empty otherwise."""
+    names = {label.split(" = ")[0] if " = " in label else "" for label in labels}
+    return names.pop() if len(names) == 1 else ""
+
+
+def _across(head: Table, found: list[Line], heading: str) -> list[str]:
+    """Three lines per row heading, one column per column heading, and the remarks below."""
+    place: dict[tuple[str, str], Line] = {}
+    for line in found:
+        assert line.row.cell is not None
+        at = (line.row.cell.row, line.row.cell.column)
+        if at in place:
+            raise RecipeError(f"{head.key}: rows {place[at].row.id!r} and {line.row.id!r} stand in one cell: {at}")
+        place[at] = line
+    rows, columns = (list(dict.fromkeys(at[i] for at in place)) for i in range(2))
+    own = {at[1] for at, line in place.items() if line.row.control}
+    corner = variable([line.row.label for line in found]) or heading
+    names = [_plain(name) + (" (not in the paper)" if name in own else "") for name in columns]
+    text = [_line(corner, *names), f"|---|{'---:|' * len(columns)}"]
+    for row in rows:
+        lines = [place.get((row, column)) for column in columns]
+        for kind, cell in zip(KINDS, (_theirs, _ours, _gap), strict=True):
+            text.append(_line(f"{_plain(row)}, {kind}", *(cell(line) if line else "" for line in lines)))
+    remarks = _remarks(found)
+    return [*text, "", *remarks] if remarks else text
+
+
+def _remarks(found: list[Line]) -> list[str]:
+    """What the rows of a listed table say in their last columns, as Markdown points."""
+    done = [line for line in found if line.measured]
+    seeds: dict[str, list[Line]] = {}
+    ran: dict[str, list[Line]] = {}
+    for line in done:
+        seeds.setdefault(f"n = {line.measured.n}", []).append(line)  # type: ignore[union-attr]
+        if line.ran_as:
+            ran.setdefault(line.ran_as, []).append(line)
+    text = []
+    if ran:
+        everywhere = len(ran) == 1 and len(done) == len(next(iter(ran.values())))
+        parts = [what if everywhere else f"{_who(some, found)}: {what}" for what, some in ran.items()]
+        text.append(f"- Ran as: {'; '.join(parts)}.")
+    shared = [f"“{line.row.label}” is the same run as “{line.same_as[0]}”" for line in done if line.same_as]
+    if shared:
+        text.append(f"- Same run: {'; '.join(shared)}.")
+    if seeds:
+        text.append("- Seeds: " + "; ".join(f"{what} for {_who(some, found)}" for what, some in seeds.items()) + ".")
+    return text + [f"- {line.row.label}: {line.row.note}." for line in found if line.row.note]
+
+
+def _who(some: list[Line], found: list[Line]) -> str:
+    """Names of rows in few words: all of them, whole columns, or one by one."""
+    done = [line for line in found if line.measured]
+    if len(some) == len(done):
+        return "every number"
+    names = []
+    for line in some:
+        column = line.row.cell.column if line.row.cell else ""
+        beside = [other for other in done if other.row.cell and other.row.cell.column == column]
+        names.append(column if len(beside) > 1 and all(other in some for other in beside) else line.row.label)
+    return ", ".join(dict.fromkeys(names))

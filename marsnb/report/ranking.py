@@ -1,0 +1,291 @@
+"""Do the methods come out in the paper's order? Rank correlations with intervals, in words and as a figure."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from scipy import stats
+
+from marsnb.report import forest
+from marsnb.report.measured import PERCENT, Line, lines
+from marsnb.report.sentences import scale_note
+from marsnb.report.style import CYCLE, GREY, PALE, caption, make
+from marsnb.report.tables import synthetic
+
+FEWEST = 4
+"""Methods below which an order is not tested: of 3 there are only 6 orders."""
+PAPER_RUNS = 3
+"""Runs behind the paper's means (section 6.2)."""
+DRAWS = 10_000
+NAMED = 6
+"""Rows left out that a sentence names one by one; more are only counted."""
+COVERAGE = 0.95
+FIGURE = 3
+"""The table that the figure is of."""
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How well the measured order of a table's rows agrees with the paper's.
+
+    Attributes:
+        table, profile: what was compared.
+        rows: labels of the rows that were.
+        shared: labels of rows left out because they share a run with a row above.
+        missing: labels of rows that were not run.
+        why_not: why nothing is said, where nothing is; the numbers are then ``None``.
+        rho, tau: Spearman's rho and Kendall's tau-b of the means.
+        rho_interval, tau_interval: their 95 % bootstrap intervals.
+    """
+
+    table: int
+    profile: str
+    rows: tuple[str, ...]
+    shared: tuple[str, ...]
+    missing: tuple[str, ...]
+    why_not: str = ""
+    rho: float | None = None
+    tau: float | None = None
+    rho_interval: tuple[float, float] | None = None
+    tau_interval: tuple[float, float] | None = None
+
+    @property
+    def tested(self) -> bool:
+        """Whether there was enough to test."""
+        return not self.why_not
+
+    @property
+    def reproduces(self) -> bool | None:
+        """Whether both intervals lie above 0; ``None`` where nothing was tested."""
+        if self.rho_interval is None or self.tau_interval is None:
+            return None
+        return self.rho_interval[0] > 0 and self.tau_interval[0] > 0
+
+
+def ranking(number: int, profile: str, draws: int = DRAWS, seed: int = 0) -> Ranking:
+    """Rank correlation of the paper's means and the measured ones over the rows of a table that are no controls.
+
+    Rows that share a run at this profile are one point, the first of them: the others would only be ties.
+
+    Args:
+        number: the paper's number of the table.
+        profile: name of the profile.
+        draws: bootstrap draws.
+        seed: of the draws.
+    """
+    found = lines(number, profile)
+    rows = [line for line in found if line.row.paper and not line.row.control]
+    done = [line for line in rows if line.measured]
+    keys: dict[str, Line] = {}
+    for line in done:
+        keys.setdefault(line.key, line)
+    kept = list(keys.values())
+    shared = [line for line in done if line not in kept]
+    missing = [line for line in rows if not line.measured]
+    labels = [tuple(line.row.label for line in part) for part in (kept, shared, missing)]
+    nothing = Ranking(number, profile, labels[0], labels[1], labels[2])
+    x = np.array([line.row.paper.mean for line in kept if line.row.paper])
+    y = np.array([line.measured.mean for line in kept if line.measured])
+    why = _why_not(x, y, len(rows), synthetic(found, profile))
+    if why:
+        return replace(nothing, why_not=why)
+    rng = np.random.default_rng(seed)
+    # (draws, methods): the means first, so that a method drawn twice is a tie and not two near neighbours
+    xs, ys = redraw_paper(kept, draws, rng), redraw_measured(kept, draws, rng)
+    chosen = rng.integers(len(kept), size=xs.shape)
+    rhos, taus = correlations(np.take_along_axis(xs, chosen, 1), np.take_along_axis(ys, chosen, 1))
+    return replace(
+        nothing,
+        rho=float(stats.spearmanr(x, y).statistic),
+        tau=float(stats.kendalltau(x, y).statistic),
+        rho_interval=_interval(rhos),
+        tau_interval=_interval(taus),
+    )
+
+
+def _why_not(x: np.ndarray, y: np.ndarray, rows: int, generated: bool) -> str:
+    if generated:
+        return "the images are generated"
+    if len(y) < FEWEST:
+        return f"{len(y)} of {rows} rows have a run of their own, and an order of fewer than {FEWEST} says nothing"
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return "all rows have the same accuracy"
+    return ""
+
+
+def redraw_paper(kept: list[Line], draws: int, rng: np.random.Generator) -> np.ndarray:
+    """The paper's means redrawn from a normal with its standard error, as they are where it gives no spread.
+
+    Shape:
+        ``(draws, rows)``, percent.
+    """
+    papers = [line.row.paper for line in kept if line.row.paper]
+    mean = np.array([paper.mean for paper in papers])
+    error = np.array([paper.std or 0.0 for paper in papers]) / np.sqrt(PAPER_RUNS)
+    return rng.normal(mean, error, size=(draws, len(papers)))
+
+
+def redraw_measured(kept: list[Line], draws: int, rng: np.random.Generator) -> np.ndarray:
+    """The measured means redrawn: one seed from a binomial over test images, several from a normal of their mean.
+
+    Each method's test images are drawn apart from the others', although all saw the same ones: the intervals come out
+    rather too wide than too narrow.
+
+    Shape:
+        ``(draws, rows)``, percent.
+    """
+    columns = []
+    for m in (line.measured for line in kept if line.measured):
+        if m.std is not None:
+            columns.append(rng.normal(m.mean, m.std / np.sqrt(m.n), size=draws))
+        elif m.images:
+            columns.append(PERCENT * rng.binomial(m.images, np.clip(m.mean / PERCENT, 0, 1), size=draws) / m.images)
+        else:
+            columns.append(np.full(draws, m.mean))
+    return np.stack(columns, axis=1)
+
+
+def correlations(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Spearman's rho and Kendall's tau-b of each line of two arrays; NaN where a line is constant.
+
+    Shape:
+        x, y: ``(draws, n)``; the results ``(draws,)``.
+    """
+    ranks = [stats.rankdata(values, axis=1) for values in (x, y)]
+    ranks = [values - values.mean(axis=1, keepdims=True) for values in ranks]
+    first, second = np.triu_indices(x.shape[1], k=1)
+    signs = [np.sign(values[:, first] - values[:, second]) for values in (x, y)]  # (draws, pairs)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rho, tau = ((a * b).sum(axis=1) / np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1)) for a, b in (ranks, signs))
+    return rho, tau
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.nanquantile(values, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
+    return float(low), float(high)
+
+
+def ranking_text(number: int, profile: str) -> str:
+    """Whether the paper's order of a table's rows reproduces, as Markdown sentences."""
+    found = ranking(number, profile)
+    left = []
+    if found.shared:
+        left.append(f"{len(found.shared)} sharing a run with a row above{_some(found.shared)}")
+    if found.missing:
+        left.append(f"{len(found.missing)} not run{_some(found.missing)}")
+    out = f" Left out: {', and '.join(left)}." if left else ""
+    head = f"{scale_note(profile)}**Order of the rows of Table {number}:"
+    if not found.tested:
+        return f"{head} not tested**, because {found.why_not}.{out}"
+    verdict = {
+        True: "the paper's ranking reproduces**: both intervals lie above 0.",
+        False: "whether the paper's ranking reproduces is open**: an interval includes 0.",
+    }[bool(found.reproduces)]
+    if max(_ends(found)) < 0:
+        verdict = "the paper's ranking does not reproduce**: both intervals lie below 0, the order is rather reversed."
+    return (
+        f"{head} {verdict} Over {len(found.rows)} rows with runs of their own, Spearman's ρ between the paper's "
+        f"accuracies and the measured ones is {_number(found.rho, found.rho_interval)}, Kendall's τ-b "
+        f"{_number(found.tau, found.tau_interval)} (1: the same order; 0: no relation). In brackets: 95 % bootstrap "
+        f"interval, {DRAWS:,} draws over the rows and over the uncertainty of both sides' means.{out}"
+    )
+
+
+def _some(labels: tuple[str, ...]) -> str:
+    return f" ({'; '.join(labels)})" if len(labels) <= NAMED else ""
+
+
+def _ends(found: Ranking) -> tuple[float, float]:
+    assert found.rho_interval is not None and found.tau_interval is not None
+    return found.rho_interval[1], found.tau_interval[1]
+
+
+def _number(value: float | None, interval: tuple[float, float] | None) -> str:
+    assert value is not None and interval is not None
+    return f"{value:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
+
+
+def fig_ranking(profile: str) -> Path:
+    """Table 3 as points: the paper's accuracy of each method against the measured one.
+
+    Raises:
+        RecipeError: nothing of the table was run yet.
+    """
+    return make("fig_ranking", profile, _build, _draw)
+
+
+def _build(profile: str) -> pd.DataFrame:
+    frame = forest.numbers(FIGURE, profile)
+    frame = frame[~frame["control"] & frame["paper_mean"].notna()].drop(columns=["series", "variable", "control"])
+    found = ranking(FIGURE, profile)
+    frame["number"] = range(1, len(frame) + 1)
+    frame["counted"] = frame["row"].isin(found.rows)
+    frame["rho"] = found.rho
+    frame["rho_low"], frame["rho_high"] = found.rho_interval or (None, None)
+    frame["why_not"] = found.why_not
+    return frame
+
+
+def _draw(frame: pd.DataFrame) -> Figure:
+    frame = frame.assign(group=forest.words(frame["group"]))
+    groups = {name: i % len(CYCLE) for i, name in enumerate(dict.fromkeys(frame["group"]))}
+    frame["colour"] = [CYCLE[groups[name]] for name in frame["group"]]
+    frame["mark"] = [MARKS[groups[name]] for name in frame["group"]]
+    missing = frame[frame["measured_mean"].isna()]
+    shown = frame[frame["measured_mean"].notna()]
+    fig, ax = plt.subplots(figsize=(8, 5))
+    gaps = forest.errors(shown)
+    ax.errorbar(
+        shown["paper_mean"], shown["measured_mean"], xerr=shown["paper_std"].fillna(0), yerr=gaps, fmt="none",
+        ecolor=PALE, elinewidth=0.8, zorder=1,
+    )  # fmt: skip
+    handles = []
+    before = ""
+    for line in shown.to_dict("records"):
+        look = {"marker": line["mark"], "color": line["colour"], "mfc": line["colour"] if line["counted"] else "white"}
+        ax.plot(line["paper_mean"], line["measured_mean"], linestyle="", ms=6, zorder=3, **look)
+        if line["group"] not in (before, line["row"]):  # "Ours" is not written twice
+            handles.append(Line2D([], [], linestyle="", label=line["group"]))
+        before = line["group"]
+        label = f"{line['number']}  {line['row']}{'' if line['counted'] else ' †'}"
+        handles.append(Line2D([], [], linestyle="", label=label, ms=6, **look))
+    x, y = ax.get_xlim(), ax.get_ylim()
+    ends = [max(x[0], y[0]), min(x[1], y[1])]
+    if ends[0] < ends[1]:  # the part of "as in the paper" that is in sight
+        ax.plot(ends, ends, color=GREY, linestyle="--", linewidth=0.8, zorder=0, scalex=False, scaley=False)
+    ax.set_xlabel("the paper's accuracy (%)")
+    ax.set_ylabel("measured test accuracy (%)")
+    ax.set_title(_title(frame))
+    legend = fig.legend(handles=handles, loc="outside right upper", fontsize=7.5)
+    for text in legend.get_texts():
+        text.set_fontweight("bold" if text.get_text() in groups else "normal")
+    caption(fig, _notes(frame, missing), width=125)
+    fig.canvas.draw()  # the places of the points are known only now
+    forest.number_points(ax, shown[["number", "paper_mean", "measured_mean"]])
+    return fig
+
+
+def _title(frame: pd.DataFrame) -> str:
+    first = frame.iloc[0]
+    head = f"Table {FIGURE}: "
+    if pd.isna(first["rho"]):
+        return f"{head}order of the methods not tested"
+    interval = f"{first['rho_low']:.2f}, {first['rho_high']:.2f}"
+    return f"{head}Spearman's ρ = {first['rho']:.2f} [{interval}] over {int(frame['counted'].sum())} methods"
+
+
+def _notes(frame: pd.DataFrame, missing: pd.DataFrame) -> str:
+    text = "Dashed: measured as in the paper. "
+    text += "" if frame["rho"].isna().any() else "In brackets: 95 % bootstrap interval. "
+    text += f"Bars: paper, ± standard deviation; measured, {forest.spread(frame['n'])}. {forest.notes(frame, False)}"
+    why = forest.words(frame["why_not"]).iloc[0]
+    if why:
+        text += f" Not tested: {why}."
+    if (~frame["counted"] & frame["measured_mean"].notna()).any():
+        text += " †, hollow: shares its run with a method above and does not count."
+    return text + (f" Not run: {', '.join(missing['row'])}." if len(missing) else "")

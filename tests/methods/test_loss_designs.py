@@ -1,0 +1,102 @@
+"""Methods that put another loss in the place of cross entropy, or beside it."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from marsnb.losses.class_balanced import effective_weights
+from marsnb.methods.classification._parts import Batch
+from marsnb.methods.classification.ldam_drw import CosineLinear
+from marsnb.training.run import build_method
+from marsnb.training.spec import make_spec
+
+COUNTS = (40, 20, 10, 5)
+LABELS = torch.tensor([0, 1, 2, 3, 0, 1, 2, 0])
+
+
+def build(name, **fields):
+    fields = {"lr_head": 1e-2, "lr_backbone": 1e-3, "epochs": 10} | fields
+    spec = make_spec(dataset="synthetic", image_size=32, method=name, backbone="test_resnet", start="random", **fields)
+    return build_method(spec, COUNTS).train()
+
+
+def batch():
+    return Batch(torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(0)), LABELS)
+
+
+def test_ldam_scores_by_cosines_of_a_normed_head():
+    method = build("ldam_drw")
+    model, images = method.model.eval(), batch().images
+    assert isinstance(model.head, CosineLinear) and model.head.bias is None
+    features = model.features(images)
+    expected = F.normalize(features) @ F.normalize(model.head.weight).T
+    torch.testing.assert_close(model(images), expected)
+    assert model(images).abs().max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize(("epochs", "first"), [(10, 8), (30, 24), (5, 4)])
+def test_ldam_reweights_from_80_percent_of_the_epochs(epochs, first):
+    method = build("ldam_drw", epochs=epochs)
+    began = []
+    for epoch in range(epochs):
+        method.begin_epoch(epoch)
+        began.append(method.reweighted())
+    assert began == [epoch >= first for epoch in range(epochs)]
+
+
+def test_ldam_weights_are_class_balanced_and_count_late_only():
+    method = build("ldam_drw")
+    torch.testing.assert_close(method.weights, effective_weights(COUNTS))
+    method.eval()
+    early, cosines = method.step(batch())["loss"], method.model(batch().images)
+    method.begin_epoch(9)
+    late = method.step(batch())["loss"]
+    torch.testing.assert_close(early, method.ldam(cosines, LABELS))
+    torch.testing.assert_close(late, method.ldam(cosines, LABELS, method.weights))
+    assert not torch.equal(early, late)
+
+
+def test_triplets_are_the_semi_hard_ones():
+    method = build("triplet_loss")
+    features = torch.randn(8, 4, generator=torch.Generator().manual_seed(1))
+    unit = F.normalize(features)
+    losses = []
+    for a in range(8):
+        for p in range(8):
+            for n in range(8):
+                if a == p or LABELS[a] != LABELS[p] or LABELS[a] == LABELS[n]:
+                    continue
+                gap = float((unit[a] - unit[n]).norm() - (unit[a] - unit[p]).norm())
+                if 0 < gap <= 0.2:
+                    losses.append(0.2 - gap)
+    assert len(losses) > 3
+    assert method.triplets(features, LABELS).item() == pytest.approx(sum(losses) / len(losses), rel=1e-4)
+
+
+def test_a_batch_without_triplets_costs_nothing_and_has_a_gradient():
+    method = build("triplet_loss")
+    features = torch.randn(4, 3, requires_grad=True)
+    loss = method.triplets(features, torch.arange(4))
+    loss.backward()
+    assert loss.item() == 0 and not features.grad.any()
+
+
+def test_centers_learn_at_the_heads_rate():
+    method = build("center_loss")
+    before = method.center.centers.detach().clone()
+    optimizer = method.configure_optimizers()
+    head = next(group for group in optimizer.param_groups if group["name"] == "head")
+    assert any(p is method.center.centers for p in head["params"])
+    method.training_step({"labelled": batch()}, 0).backward()
+    optimizer.step()
+    assert not torch.equal(before, method.center.centers)
+
+
+def test_class_balanced_loss_weighs_rare_classes_more():
+    weights = build("class_balanced_loss").balanced.weights
+    assert (weights.diff() > 0).all()
+    equal = build("class_balanced_loss", settings={"beta": 0.0})
+    labelled = batch()
+    torch.testing.assert_close(
+        equal.step(labelled)["loss"], F.cross_entropy(equal.model(labelled.images), LABELS), rtol=1e-4, atol=1e-5
+    )
