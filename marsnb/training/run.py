@@ -281,7 +281,8 @@ def run_table(
         profile: ``smoke``, ``lite`` or ``paper``.
         rows: only these rows.
         seeds: how many; the profile's number if ``None``. Seeds count from 0.
-        device, score_every: see ``run``.
+        device: see ``run``.
+        score_every: see ``run``.
     """
     scale, recipes = load_profile(profile), load_table(table)
     chosen = [recipes.row(r) for r in rows] if rows else list(recipes.rows)
