@@ -37,7 +37,8 @@ def focal(logits: Tensor, labels: Tensor, gamma: float = GAMMA) -> Tensor:
         raise ValueError(f"gamma must be at least 0, got {gamma}")
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     ce = F.cross_entropy(logits, labels, reduction="none")  # (B,), minus the logarithm of p
-    missing = -torch.expm1(-ce)  # (B,), 1 - p without cancellation
+    # (B,), 1 - p without cancellation; never 0, where a power below 1 has no finite gradient
+    missing = (-torch.expm1(-ce)).clamp(min=torch.finfo(ce.dtype).tiny)
     return (missing**gamma * ce).mean()
 
 

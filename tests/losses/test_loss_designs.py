@@ -43,9 +43,12 @@ def test_focal_in_closed_form_and_where_the_image_is_recognised():
     two = torch.zeros(1, 2)
     assert focal(two, torch.tensor([0]), 2).item() == pytest.approx(0.25 * math.log(2))
     sure = torch.tensor([[60.0, 0.0]], requires_grad=True)
-    loss = focal(sure, torch.tensor([0]), 2)
-    loss.backward()
-    assert loss.item() == 0 and torch.isfinite(sure.grad).all()
+    for gamma in (0.5, 2):
+        loss = focal(torch.where(sure > 0, 200.0, sure), torch.tensor([0]), gamma) + focal(
+            sure, torch.tensor([0]), gamma
+        )
+        loss.backward()
+        assert loss.item() == 0 and torch.isfinite(sure.grad).all()
     with pytest.raises(ValueError, match="gamma must be at least 0"):
         focal(two, torch.tensor([0]), -1)
 

@@ -31,8 +31,8 @@ class LDAMDRW(ClassificationMethod):
     """Cross entropy of cosines with a margin that is larger for rare classes, which late in training also weigh more.
 
     Open choices: re-weighting begins at the first epoch that starts at or after ``deferred`` of the run, and its
-    weights are those of the class-balanced loss, as in the reference; the network's logits are the cosines themselves,
-    so its confidences are low, and its answers the same.
+    weights are those of the class-balanced loss, as in the reference, whose code also divides by their sum over the
+    batch; the network's logits are the cosines themselves, so its confidences are low, and its answers the same.
 
     Args:
         model: backbone and heads; its head is replaced by a normed one, which the margins need.
