@@ -74,6 +74,7 @@ def element_wise(
         # departure: the paper does not say whether the prototypes are detached; they are averages over past steps,
         # whose graphs are gone, so they are constants here.
         vectors = unit(prototypes.detach().to(torch.promote_types(prototypes.dtype, features.dtype)), dim=1)  # (C, D)
+        vectors = vectors.masked_fill(~valid[:, None], 0.0)
         logits = ElementCosine.apply(features, vectors) / temperature  # (B, C, H, W)
         # departure: the paper is silent on empty queues. The lowest number, not -inf: none valid gives no NaN either.
         logits = logits.masked_fill(~valid.view(-1, 1, 1), torch.finfo(logits.dtype).min)

@@ -103,8 +103,8 @@ def build_segmenter(
     """A segmenter on a backbone by name, with the backbone's start weights.
 
     Args:
-        name: as for `build_backbone`: ``resnet101`` in the paper; ``tf_efficientnet_lite0`` in the profile lite. ResNets
-            and timm's networks of five levels do.
+        name: as for `build_backbone`: ``resnet101`` in the paper; ``tf_efficientnet_lite0`` in the profile lite.
+            ResNets and timm's networks of five levels do.
         num_classes: number of classes; 4 in AI4Mars.
         start: as for `build_backbone`; ``random`` in the paper. The decoders are random in any case.
         seed: of the random weights; the global random state is then left as it was. Without it, that state is used.

@@ -64,7 +64,7 @@ def class_iou(matrix: NDArray) -> NDArray[np.float64]:
 
 
 def class_accuracy(matrix: NDArray) -> NDArray[np.float64]:
-    """Share of each class's pixels that are predicted right, NaN where there are none; ``(..., C, C)`` to ``(..., C)``."""
+    """Share of right pixels of each class, NaN for a class that no label has; ``(..., C, C)`` to ``(..., C)``."""
     labelled = matrix.sum(axis=-1)
     return _share(np.diagonal(matrix, axis1=-2, axis2=-1).astype(float), labelled, labelled > 0)
 
@@ -131,7 +131,7 @@ class SegmentationScores:
     def metrics(self, class_names: tuple[str, ...]) -> dict[str, tuple[float, int]]:
         """Every metric with its number of images; classes that the split lacks are left out."""
         n = int((self.matrices.sum(axis=(1, 2)) > 0).sum())
-        values = {}
+        values: dict[str, tuple[float, int]] = {}
         for metric in METRICS:
             low, high = self.interval(metric)
             values |= {metric: (self.value(metric), n), f"{metric}_low": (low, n), f"{metric}_high": (high, n)}
