@@ -117,23 +117,27 @@ class SegmentationScores:
         """A metric of each image, ``(n,)``, NaN for an image without labels. Their mean is not the split's."""
         return summarise(self.matrices, metric)
 
-    def interval(self, metric: Metric, draws: int = 10_000) -> tuple[float, float]:
-        """95 % bootstrap interval over images: each draw sums the matrices of n images, taken with replacement."""
-        n, classes = self.matrices.shape[:2]
-        generator, values = np.random.default_rng(0), []
-        flat = self.matrices.reshape(n, -1).astype(float)
+    def resampled(self, draws: int = 10_000) -> NDArray[np.int64]:
+        """Bootstrap over images, ``(draws, C, C)``: each draw sums the matrices of n images taken with replacement."""
+        n, generator, parts = len(self.matrices), np.random.default_rng(0), []
         for start in range(0, draws, _DRAWS_AT_ONCE):
-            times = generator.multinomial(n, np.full(n, 1 / n), min(_DRAWS_AT_ONCE, draws - start))  # (draws, n)
-            values.append(summarise((times @ flat).reshape(-1, classes, classes), metric))
-        low, high = np.nanquantile(np.concatenate(values), (0.025, 0.975))
-        return float(low), float(high)
+            images = generator.integers(0, n, (min(_DRAWS_AT_ONCE, draws - start), n))  # (draws, n)
+            times = np.stack([np.bincount(row, minlength=n) for row in images])  # (draws, n), how often each is taken
+            # Floating point has a fast product, and is exact here: counts of pixels stay below 2^53.
+            parts.append(np.rint(times.astype(float) @ self.matrices.reshape(n, -1).astype(float)).astype(np.int64))
+        return np.concatenate(parts).reshape(draws, *self.matrices.shape[1:])
+
+    def interval(self, metric: Metric, draws: int = 10_000) -> tuple[float, float]:
+        """95 % bootstrap interval of a metric over images; see `resampled`."""
+        return _interval(summarise(self.resampled(draws), metric))
 
     def metrics(self, class_names: tuple[str, ...]) -> dict[str, tuple[float, int]]:
         """Every metric with its number of images; classes that the split lacks are left out."""
         n = int((self.matrices.sum(axis=(1, 2)) > 0).sum())
         values: dict[str, tuple[float, int]] = {}
+        resampled = self.resampled()
         for metric in METRICS:
-            low, high = self.interval(metric)
+            low, high = _interval(summarise(resampled, metric))
             values |= {metric: (self.value(metric), n), f"{metric}_low": (low, n), f"{metric}_high": (high, n)}
         ious, shown = class_iou(self.matrix), (self.matrices.sum(axis=2) > 0).sum(axis=0)
         values |= {
@@ -142,6 +146,13 @@ class SegmentationScores:
             if images
         }
         return values
+
+
+def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Middle 95 % of the values that are not NaN; NaN if none is."""
+    values = values[~np.isnan(values)]
+    low, high = np.quantile(values, (0.025, 0.975)) if len(values) else (np.nan, np.nan)
+    return float(low), float(high)
 
 
 def _share(part: NDArray, whole: NDArray, where: NDArray) -> NDArray[np.float64]:
