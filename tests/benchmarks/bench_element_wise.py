@@ -128,9 +128,10 @@ def bench_where_eq_6_stops_fitting() -> None:
             print(f"  {side:4} x {side:<4} does not fit: about {expected / 2**30:.1f} GiB, from the last row's growth")
             return
         naive = measure("Eq. 6", 1, side)
+        times = naive["seconds"] / fused["seconds"]
         print(
-            f"  {side:4} x {side:<4} time {1000 * naive['seconds']:9.1f} ms = {naive['seconds'] / fused['seconds']:7.1f} "
-            f"x Eq. 7   peak {naive['peak'] / 2**20:8.1f} MiB = {naive['peak'] / naive['features']:6.1f} x the features"
+            f"  {side:4} x {side:<4} time {1000 * naive['seconds']:9.1f} ms = {times:7.1f} x Eq. 7   "
+            f"peak {naive['peak'] / 2**20:8.1f} MiB = {naive['peak'] / naive['features']:6.1f} x the features"
         )
         last = side, naive["peak"]
 
@@ -164,7 +165,8 @@ def bench_time_of_eq_7_in_a_step() -> None:
         seconds["Eq. 7 and bank"].append(clock() - start)
     step, ours = (statistics.median(values[1:]) for values in seconds.values())
     print(
-        f"\n{name} at {size} px, {images} images, {DEVICE.type} with {torch.get_num_threads()} threads, medians of {steps}: "
-        f"step {1000 * step:.1f} ms, Eq. 7 and bank {1000 * ours:.1f} ms = {ours / step:.3f} (bound {TIME_BOUND})"
+        f"\n{name} at {size} px, {images} images, {DEVICE.type} with {torch.get_num_threads()} threads, "
+        f"medians of {steps}: step {1000 * step:.1f} ms, "
+        f"Eq. 7 and bank {1000 * ours:.1f} ms = {ours / step:.3f} (bound {TIME_BOUND})"
     )
     assert ours / step <= TIME_BOUND
