@@ -1,0 +1,135 @@
+"""Element-wise inter-class contrast against the class prototypes of a memory bank: Eq. 7."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from marsnb.losses import LOSSES
+from marsnb.losses._cosine import ElementCosine
+from marsnb.losses._elements import (
+    ELEMENT_TEMPERATURE,
+    IGNORE_INDEX,
+    ElementReduction,
+    checked_elements,
+    checked_reduction,
+    expectation,
+    unit,
+)
+from marsnb.losses._pairs import checked_temperature
+
+
+def element_wise(
+    features: Tensor,
+    labels: Tensor,
+    prototypes: Tensor,
+    valid: Tensor | None = None,
+    temperature: float = ELEMENT_TEMPERATURE,
+    *,
+    ignore_index: int = IGNORE_INDEX,
+    reduction: ElementReduction = "image",
+) -> Tensor:
+    """Cross entropy of picking an element's own class among the class prototypes, by cosine.
+
+    The anchor is the element f_i; the candidates are the C prototypes, one per class, its own included. So every
+    element has one positive and C - 1 negatives, from other images as much as from its own. The gradient reaches the
+    features only. Memory stays below three times the features, forward and backward, themselves and their gradient
+    included: no normalised copy is kept (see `ElementCosine`).
+
+    Args:
+        features: feature maps of any norm (the cosine is taken inside); 128 channels at stride 4 in the paper.
+        labels: class of each element, of any integer type; see `labels_at`.
+        prototypes: average of each class's queue, of any norm; see `MemoryBank`.
+        valid: which classes have a prototype; all of them by default. A class without one is no candidate, and its
+            elements do not count: there is nothing yet to draw them to.
+        temperature: the paper's tau, above 0; 0.07 in the paper.
+        ignore_index: label of the elements that do not count; 255 in AI4Mars.
+        reduction: ``"image"``, as Eq. 7 writes it: the mean over images of the mean over an image's elements;
+            ``"element"``: the mean over all elements of the batch, as ``F.cross_entropy`` takes it.
+
+    Shape:
+        ``features``: ``(B, D, H, W)``; ``labels``: ``(B, H, W)``; ``prototypes``: ``(C, D)``; ``valid``: ``(C,)``;
+        the result is a scalar.
+
+    Returns:
+        The loss in float32 (float64 for float64 input), also under autocast; 0 if no element counts.
+
+    Raises:
+        ValueError: shapes or types do not fit, ``temperature`` is not above 0, or ``reduction`` is unknown.
+        IndexError: on the CPU, a label is neither a class nor ``ignore_index`` (an accelerator asserts).
+
+    Reference:
+        Wang et al., arXiv 2206.02180, Eq. 7.
+    """
+    temperature = checked_temperature(temperature)
+    reduction_ = checked_reduction(reduction)
+    labels = checked_elements(features, labels)
+    classes = prototypes.shape[0]
+    if prototypes.ndim != 2 or prototypes.shape[1] != features.shape[1]:
+        raise ValueError(f"expected prototypes of shape (C, {features.shape[1]}), got {tuple(prototypes.shape)}")
+    if valid is None:
+        valid = torch.ones(classes, dtype=torch.bool, device=features.device)
+    if valid.shape != (classes,):
+        raise ValueError(f"expected one flag per class in valid, ({classes},), got {tuple(valid.shape)}")
+    with torch.autocast(device_type=features.device.type, enabled=False):
+        # departure: the paper does not say whether the prototypes are detached; they are averages over past steps,
+        # whose graphs are gone, so they are constants here.
+        vectors = unit(prototypes.detach().to(torch.promote_types(prototypes.dtype, features.dtype)), dim=1)  # (C, D)
+        vectors = vectors.masked_fill(~valid[:, None], 0.0)
+        logits = ElementCosine.apply(features, vectors) / temperature  # (B, C, H, W)
+        # departure: the paper is silent on empty queues. The lowest number, not -inf: none valid gives no NaN either.
+        logits = logits.masked_fill(~valid.view(-1, 1, 1), torch.finfo(logits.dtype).min)
+        ignored = labels == ignore_index  # (B, H, W)
+        counted = valid[labels.masked_fill(ignored, 0)] & ~ignored  # (B, H, W)
+        losses = F.cross_entropy(
+            logits, labels.masked_fill(~counted, ignore_index), ignore_index=ignore_index, reduction="none"
+        )  # (B, H, W), 0 where not counted
+        return expectation(losses, counted, reduction_)
+
+
+@LOSSES.register("element_wise")
+class ElementWise(nn.Module):
+    """Module form of `element_wise`.
+
+    Args:
+        temperature: the paper's tau, above 0; 0.07 in the paper.
+        ignore_index: label of the elements that do not count; 255 in AI4Mars.
+        reduction: ``"image"`` (the paper's Eq. 7) or ``"element"``.
+
+    Shape:
+        ``forward(features, labels, prototypes, valid=None)``: ``(B, D, H, W)``, ``(B, H, W)``, ``(C, D)`` and ``(C,)``
+        to a scalar.
+
+    Raises:
+        ValueError: ``temperature`` is not above 0, or ``reduction`` is unknown.
+
+    Reference:
+        Wang et al., arXiv 2206.02180, Eq. 7.
+    """
+
+    def __init__(
+        self,
+        temperature: float = ELEMENT_TEMPERATURE,
+        ignore_index: int = IGNORE_INDEX,
+        reduction: ElementReduction = "image",
+    ) -> None:
+        super().__init__()
+        self.temperature = checked_temperature(temperature)
+        self.ignore_index = ignore_index
+        checked_reduction(reduction)
+        self.reduction: ElementReduction = reduction
+
+    def forward(self, features: Tensor, labels: Tensor, prototypes: Tensor, valid: Tensor | None = None) -> Tensor:
+        """The loss of a batch of feature maps; see `element_wise`."""
+        return element_wise(
+            features,
+            labels,
+            prototypes,
+            valid,
+            self.temperature,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+        )
+
+    def extra_repr(self) -> str:
+        """The settings that ``print`` shows."""
+        return f"temperature={self.temperature}, ignore_index={self.ignore_index}, reduction={self.reduction!r}"

@@ -1,0 +1,119 @@
+"""The memory bank of Eq. 7: for each class, the average features of the images that showed it last."""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from marsnb.losses._elements import IGNORE_INDEX, checked_elements
+
+EntryOf = Literal["image", "batch"]
+
+
+class MemoryBank(nn.Module):
+    """One first-in-first-out queue of class averages per class; the average of a queue is its class's prototype.
+
+    Everything is in two buffers, so it travels with ``.to(device)`` and with the state dict, and a restored bank goes
+    on exactly as the saved one.
+
+    Args:
+        num_classes: C; 4 in AI4Mars.
+        dim: D, width of the features; 128 in the paper.
+        length: entries in a queue; 32 in the paper.
+        entry_of: what one entry averages over: the elements of a class in one ``"image"`` (the paper: "in the current
+            f", and f is the feature map of one image), or in the whole ``"batch"``.
+        ignore_index: label of the elements that do not count; 255 in AI4Mars.
+
+    Attributes:
+        queues: the entries, ``(C, length, D)`` in float32, as raw averages of any norm; zeros where nothing is stored.
+        stored: how many entries each class has ever got, ``(C,)``; entry k of a class lies in slot k mod length.
+
+    Raises:
+        ValueError: a size is not above 0, or ``entry_of`` is unknown.
+
+    Reference:
+        Wang et al., arXiv 2206.02180, section 5.1 and, for the length, 5.3.
+    """
+
+    queues: Tensor
+    stored: Tensor
+
+    def __init__(
+        self,
+        num_classes: int,
+        dim: int = 128,
+        length: int = 32,
+        entry_of: EntryOf = "image",
+        ignore_index: int = IGNORE_INDEX,
+    ) -> None:
+        super().__init__()
+        if min(num_classes, dim, length) < 1:
+            raise ValueError(f"num_classes, dim and length must be above 0, got {num_classes}, {dim} and {length}")
+        if entry_of not in get_args(EntryOf):
+            raise ValueError(f"unknown entry_of {entry_of!r}; known: {', '.join(get_args(EntryOf))}")
+        self.entry_of = entry_of
+        self.ignore_index = ignore_index
+        self.register_buffer("queues", torch.zeros(num_classes, length, dim))
+        self.register_buffer("stored", torch.zeros(num_classes, dtype=torch.int64))
+
+    @property
+    def filled(self) -> Tensor:
+        """Entries in each queue now, ``(C,)``, at most ``length``."""
+        return self.stored.clamp_max(self.queues.shape[1])
+
+    @property
+    def valid(self) -> Tensor:
+        """Which classes have a prototype, ``(C,)``: those that were seen at least once."""
+        return self.stored > 0
+
+    @property
+    def prototypes(self) -> Tensor:
+        """Average of each queue, ``(C, D)``; zeros for a class that is not `valid`."""
+        return self.queues.sum(dim=1) / self.filled.clamp_min(1)[:, None]  # empty slots add zero
+
+    def entries(self, c: int) -> Tensor:
+        """The entries of class ``c``, oldest first, ``(filled, D)``."""
+        stored, length = int(self.stored[c]), self.queues.shape[1]
+        slots = torch.arange(max(0, stored - length), stored, device=self.queues.device) % length
+        return self.queues[c, slots]
+
+    @torch.no_grad()
+    def enqueue(self, features: Tensor, labels: Tensor) -> None:
+        """Store the average feature of each class that the images show; a class that none shows keeps its queue.
+
+        Images are taken in order, and nothing waits for an accelerator. No gradient is kept.
+
+        Args:
+            features: feature maps, detached here, of any norm and any floating type.
+            labels: class of each element, of any integer type; pseudo labels stand here like any other.
+
+        Shape:
+            ``features``: ``(B, D, H, W)``; ``labels``: ``(B, H, W)``.
+
+        Raises:
+            ValueError: the shapes do not fit.
+        """
+        labels = checked_elements(features, labels)
+        classes, length, dim = self.queues.shape
+        if features.shape[1] != dim:
+            raise ValueError(f"expected features of {dim} channels, got {features.shape[1]}")
+        every = torch.arange(classes, device=self.queues.device)
+        sums, counts = self.queues.new_zeros(len(features), classes, dim), self.queues.new_zeros(len(features), classes)
+        with torch.autocast(device_type=features.device.type, enabled=False):
+            for i, (image, own) in enumerate(zip(features, labels, strict=True)):
+                member = ((own.flatten() == every[:, None]) & (own.flatten() != self.ignore_index)).to(sums.dtype)
+                sums[i] = member @ image.flatten(1).T.to(sums.dtype)  # (C, HW) @ (HW, D)
+                counts[i] = member.sum(dim=1)
+        if self.entry_of == "batch":
+            sums, counts = sums.sum(dim=0, keepdim=True), counts.sum(dim=0, keepdim=True)  # (1, C, D), (1, C)
+        for total, count in zip(sums, counts, strict=True):
+            seen = count > 0  # (C,)
+            slot = self.stored % length
+            mean = total / count.clamp_min(1)[:, None]  # (C, D)
+            self.queues[every, slot] = torch.where(seen[:, None], mean, self.queues[every, slot])
+            self.stored += seen
+
+    def extra_repr(self) -> str:
+        """The settings that ``print`` shows."""
+        classes, length, dim = self.queues.shape
+        return f"num_classes={classes}, dim={dim}, length={length}, entry_of={self.entry_of!r}"

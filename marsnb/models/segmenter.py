@@ -1,0 +1,187 @@
+"""The paper's segmenter: one backbone, two DeepLabv3+ heads (Fig. 7)."""
+
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import torch
+import torch.nn.functional as F
+from segmentation_models_pytorch.base import SegmentationHead, initialization
+from segmentation_models_pytorch.decoders.deeplabv3.decoder import ASPPPooling, DeepLabV3PlusDecoder
+from torch import Tensor, nn
+
+from marsnb.errors import DataError, RecipeError
+from marsnb.models._weights import load_state
+from marsnb.models.backbones import IMAGENET_MEAN, IMAGENET_STD, _random_state, build_backbone
+
+FEATURE_STRIDE = 4
+"""Pixels of the image per element of the embedding, in each direction."""
+OUTPUT_STRIDE = 16
+"""Pixels per element of the backbone's last features; the paper does not say, DeepLabv3+ trains with 16."""
+
+
+class Segmenter(nn.Module):
+    """A backbone shared by a segmentation head and a contrastive head, both of DeepLabv3+.
+
+    Images come in [0, 1] and are normalised inside, with buffers that a saved state dict brings along.
+
+    Args:
+        encoder: ``ResNet`` or other encoder of segmentation-models-pytorch, dilated to `OUTPUT_STRIDE`.
+        num_classes: number of classes; 4 in AI4Mars.
+        embedding_dim: channels of the contrastive head; 128 in the paper.
+        decoder_channels: width of both decoders; 256 in DeepLabv3+.
+        dropout: share of channels' elements zeroed after the pyramid while training; 0.5 in the library.
+        share_decoder: both heads on one decoder, which costs less; the paper's heads are whole DeepLabv3+ heads.
+        mean: of red, green and blue, subtracted from images in [0, 1].
+        std: of red, green and blue, divided by after that.
+
+    Attributes:
+        encoder: B_seg of the paper.
+        decoder, head: H_seg, to class logits.
+        decoder_s, head_s: H_seg^s, to embeddings; ``decoder_s`` is None where the decoder is shared.
+
+    Shape:
+        ``forward(x)``: ``(B, 3, H, W)`` in [0, 1], H and W multiples of 16, to logits ``(B, num_classes, H, W)``.
+
+    Reference:
+        Wang et al., arXiv 2206.02180, section 5.3 and Fig. 7; Chen et al., arXiv 1802.02611 (DeepLabv3+).
+    """
+
+    input_mean: Tensor
+    input_std: Tensor
+
+    def __init__(
+        self,
+        encoder: Any,
+        num_classes: int,
+        embedding_dim: int = 128,
+        *,
+        decoder_channels: int = 256,
+        dropout: float = 0.5,
+        share_decoder: bool = False,
+        mean: tuple[float, float, float] = IMAGENET_MEAN,
+        std: tuple[float, float, float] = IMAGENET_STD,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = _decoder(encoder, decoder_channels, dropout)
+        self.head = _head(decoder_channels, num_classes, upsampling=FEATURE_STRIDE)
+        self.decoder_s = None if share_decoder else _decoder(encoder, decoder_channels, dropout)
+        self.head_s = _head(decoder_channels, embedding_dim, upsampling=1)
+        self.register_buffer("input_mean", torch.tensor(mean).view(3, 1, 1))
+        self.register_buffer("input_std", torch.tensor(std).view(3, 1, 1))
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """The backbone's features at strides 1 (the image itself), 2, 4, 8, 16 and 16.
+
+        Raises:
+            ValueError: height or width is not a multiple of 16.
+        """
+        if x.shape[-2] % OUTPUT_STRIDE or x.shape[-1] % OUTPUT_STRIDE:
+            raise ValueError(f"height and width must be multiples of {OUTPUT_STRIDE}, got {tuple(x.shape[-2:])}")
+        return self.encoder((x - self.input_mean) / self.input_std)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Class logits, ``(B, 3, H, W)`` to ``(B, num_classes, H, W)``."""
+        return self.head(self.decoder(self.features(x)))
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Embeddings for Eq. 7, of any norm, ``(B, 3, H, W)`` to ``(B, embedding_dim, H / 4, W / 4)``."""
+        decoder = self.decoder if self.decoder_s is None else self.decoder_s
+        return self.head_s(decoder(self.features(x)))
+
+    def both(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Class logits and embeddings of the same images, with one pass through the backbone."""
+        features = self.features(x)
+        fused = self.decoder(features)  # (B, decoder_channels, H / 4, W / 4)
+        fused_s = fused if self.decoder_s is None else self.decoder_s(features)
+        return self.head(fused), self.head_s(fused_s)
+
+
+def build_segmenter(
+    name: str, num_classes: int, start: str = "random", *, seed: int | None = None, **settings: Any
+) -> Segmenter:
+    """A segmenter on a backbone by name, with the backbone's start weights.
+
+    Args:
+        name: as for `build_backbone`: ``resnet101`` in the paper; ``tf_efficientnet_lite0`` in the profile lite.
+            ResNets and timm's networks of five levels do.
+        num_classes: number of classes; 4 in AI4Mars.
+        start: as for `build_backbone`; ``random`` in the paper. The decoders are random in any case.
+        seed: of the random weights; the global random state is then left as it was. Without it, that state is used.
+        **settings: of `Segmenter`.
+
+    Returns:
+        The segmenter, in training mode, on the CPU.
+
+    Raises:
+        RecipeError: the name or the start weights are unknown, do not go together, or cannot be a DeepLabv3+ backbone.
+        DataError: start weights cannot be had, or do not fit.
+    """
+    with _random_state(seed):
+        # Also with random weights: it knows the names, and says what is close to a wrong one.
+        backbone = build_backbone(name, start)
+        bare = name.removeprefix("timm:")
+        ours = bare == name and bare.startswith("resnet") and bare in smp.encoders.get_encoder_names()
+        try:
+            encoder = smp.encoders.get_encoder(
+                bare if ours else f"tu-{bare}", weights=None, output_stride=OUTPUT_STRIDE
+            )
+        except (ValueError, KeyError, RuntimeError, NotImplementedError, AttributeError, AssertionError) as error:
+            raise RecipeError(
+                f"{name!r} cannot be the backbone of DeepLabv3+ ({error}): choose a resnet or tf_efficientnet_lite0"
+            ) from error
+        if start != "random":
+            _load_encoder(encoder, backbone.network, start)
+        return Segmenter(encoder, num_classes, mean=backbone.mean, std=backbone.std, **settings)
+
+
+class _PoolNorm(nn.BatchNorm2d):
+    """Batch normalisation after global pooling, which has one value per channel and image: none to spread in one image.
+
+    torch raises on such a batch of one. Here it is normalised by the running statistics, which it leaves as they are.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        # departure: the paper does not meet a batch of one, whose batches are 16; an epoch's last batch may be one.
+        if self.training and input.numel() == self.num_features:
+            return F.batch_norm(
+                input, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
+            )
+        return super().forward(input)
+
+
+def _decoder(encoder: Any, channels: int, dropout: float) -> nn.Module:
+    """A DeepLabv3+ decoder, from the backbone's features to ``(B, channels, H / 4, W / 4)``."""
+    decoder = DeepLabV3PlusDecoder(
+        encoder_channels=encoder.out_channels,
+        encoder_depth=5,
+        out_channels=channels,
+        # departure: the paper does not say; rates of the DeepLabv3+ paper are 6, 12, 18 at stride 16.
+        atrous_rates=(6, 12, 18),
+        output_stride=OUTPUT_STRIDE,
+        aspp_separable=True,
+        aspp_dropout=dropout,
+    )
+    initialization.initialize_decoder(decoder)
+    for part in decoder.modules():
+        if isinstance(part, ASPPPooling):
+            for key, layer in part.named_children():
+                if isinstance(layer, nn.BatchNorm2d):
+                    part.set_submodule(key, _PoolNorm(layer.num_features))
+    return decoder
+
+
+def _head(channels: int, out: int, upsampling: int) -> nn.Module:
+    head = SegmentationHead(channels, out, kernel_size=1, upsampling=upsampling)
+    initialization.initialize_head(head)
+    return head
+
+
+def _load_encoder(encoder: nn.Module, network: nn.Module, source: str) -> None:
+    """Load all of the encoder from a network of the same architecture, whose last layers the encoder does not have."""
+    prefix = "model." if hasattr(encoder, "model") else ""
+    own = encoder.state_dict()
+    state = {prefix + name: tensor for name, tensor in network.state_dict().items() if prefix + name in own}
+    if not state:
+        raise DataError(f"the weights of {source} share no layer with the encoder: start this backbone from random")
+    load_state(encoder, state, source)
