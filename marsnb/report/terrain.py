@@ -213,5 +213,5 @@ def agreement(profile: str) -> str:
         f"- **How far labels agree.** {len(pairs):,} pairs of images show one view, taken from one stop of the rover. "
         f"Where both have a label, the two differ on {apart.mean():.1f} % of the pixels on average; "
         f"{(apart == 0).sum():,} pairs agree everywhere, {(apart > 10).sum():,} differ on more than 10 %. Pixels on "
-        "which the annotators of one image disagreed are without a label already."
+        "which the annotators of one image disagreed are published without a label, and count here for nothing."
     )
