@@ -30,9 +30,9 @@ def figure(name: str, profile: str) -> Path:
     """Draw one figure.
 
     Args:
-        name: the paper's number (``"02a"``, ``"02b"``, ``"03"`` to ``"05"``, ``"08"`` to ``"10"``), a table's (``"table03"`` to
-            ``"table07"``),
-            ``"sweeps"`` (Tables 6 and 7), ``"ranking"`` (Table 3), ``"curves"``, ``"losses"`` or ``"diagnostics"``.
+        name: the paper's number (``"02a"``, ``"02b"``, ``"03"`` to ``"05"``, ``"08"`` to ``"10"``), a table's
+            (``"table03"`` to ``"table07"``), ``"sweeps"`` (Tables 6 and 7), ``"ranking"`` (Table 3), ``"curves"``,
+            ``"losses"`` or ``"diagnostics"``.
         profile: name of the profile.
 
     Returns:

@@ -126,7 +126,7 @@ def twins(data: SegmentationData) -> pd.DataFrame:
 
     The relief is the logarithm of the grey values without the mean of each row and column, so that a bright sky over
     dark ground, which most images have, does not make two of them alike.
-    The labels of the two were given without knowledge of each other: how far they agree says how far to trust a label.
+    Each image has a label of its own: how far the two agree says how far a label can be trusted.
 
     Returns:
         Columns ``first, second`` (positions in ``data.source``), ``correlation``, ``disagreement`` (% of the pixels

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 from PIL import Image
@@ -45,7 +46,7 @@ def write_pair(image: Path, label: Path, size: int = 16) -> None:
     """A grey JPEG, and a mask with the left half unlabelled and the four codes in bands on the right."""
     for path in (image, label):
         path.parent.mkdir(parents=True, exist_ok=True)
-    grey = np.random.default_rng(sum(image.name.encode())).integers(0, 256, (size, size), dtype=np.uint8)
+    grey = np.random.default_rng(crc32(image.name.encode())).integers(0, 256, (size, size), dtype=np.uint8)
     Image.fromarray(grey).save(image, "JPEG")
     mask = np.full((size, size), 255, dtype=np.uint8)
     mask[:, size // 2 :] = (np.arange(size) * 4 // size)[:, None]
