@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as PilImage
 
 from marsnb.data.base import Image
@@ -16,16 +17,17 @@ SUFFIXES = frozenset({".jpg", ".jpeg"})
 """Endings of image files, in lower case."""
 
 
-def decode(path: Path, size: int, *, fix: str = "put a good copy in its place") -> Image:
-    """Decode one file to ``size`` x ``size`` RGB.
+def decode(path: Path, size: int, *, fix: str = "put a good copy in its place", mode: str = "RGB") -> Image:
+    """Decode one file to ``size`` x ``size``, RGB unless ``mode`` says otherwise.
 
     Args:
         path: a JPEG file, greyscale or colour.
         size: pixels per side; the image is squashed to a square, bilinear with antialiasing.
         fix: what the user can do about a damaged file, the end of the error's message.
+        mode: ``"RGB"``, or ``"L"`` for grey.
 
     Returns:
-        Array of shape ``(size, size, 3)``, uint8.
+        Array of shape ``(size, size, 3)``, uint8; ``(size, size)`` for grey.
 
     Raises:
         DataError: the file is missing, truncated or not an image.
@@ -34,7 +36,7 @@ def decode(path: Path, size: int, *, fix: str = "put a good copy in its place") 
         # The file is opened by hand because Pillow would leave it to the garbage collector when it cannot read it.
         with path.open("rb") as stream, warnings.catch_warnings():
             warnings.simplefilter("ignore", PilImage.DecompressionBombWarning)
-            image = PilImage.open(stream).convert("RGB")
+            image = PilImage.open(stream).convert(mode)
             # departure: squashed to a square; the paper names neither size nor cropping
             return np.array(image.resize((size, size), PilImage.Resampling.BILINEAR))
     except FileNotFoundError:
@@ -42,6 +44,40 @@ def decode(path: Path, size: int, *, fix: str = "put a good copy in its place") 
     except (OSError, SyntaxError, ValueError, PilImage.DecompressionBombError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"image file {path} is damaged ({reason}): {fix}") from None
+
+
+def decode_codes(path: Path, size: int | None, *, known: Sequence[int], fix: str) -> NDArray[np.uint8]:
+    """Decode a mask: a PNG whose one channel holds codes.
+
+    Args:
+        path: the file.
+        size: edge of the square it is squashed to by nearest neighbour, pixels; ``None`` keeps its own size.
+        known: the codes there may be.
+        fix: what the user can do about it, the end of the error's message.
+
+    Returns:
+        Array of shape ``(size, size)``, uint8.
+
+    Raises:
+        DataError: the file is missing, damaged, not of one channel, or has another code anywhere in it.
+    """
+    try:
+        with path.open("rb") as stream:
+            opened = PilImage.open(stream)
+            if opened.mode not in ("L", "P"):
+                raise DataError(f"label {path} is not of one channel of 8 bits (it is {opened.mode}): {fix}")
+            mask = PilImage.frombytes("L", opened.size, opened.tobytes())
+    except FileNotFoundError:
+        raise DataError(f"label {path} is missing: {fix}") from None
+    except (OSError, SyntaxError, ValueError, PilImage.DecompressionBombError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"label {path} is damaged ({reason}): {fix}") from None
+    # checked before it shrinks, so that the answer does not depend on the size asked for
+    stray = sorted({value for _, value in mask.getcolors(256) or []} - set(known))
+    if stray:
+        found, may = (", ".join(map(str, values)) for values in (stray[:5], known))
+        raise DataError(f"label {path} has the value {found}, not one of {may}: {fix}")
+    return np.asarray(mask if size is None else mask.resize((size, size), PilImage.Resampling.NEAREST))
 
 
 def digest(lines: Iterable[object]) -> str:

@@ -33,14 +33,16 @@ def open_cached(source: ImageSource, size: int, *, workers: int | None = None) -
         workers: decoding threads; all cores if ``None``.
 
     Shape:
-        Output: ``(N, size, size, 3)``, uint8, read-only, in the order of ``source.names``.
+        Output: ``(N, size, size, 3)``, uint8, read-only, in the order of ``source.names``. A source whose ``channels``
+            are not 3 gives the last axis that length, or none if 0 (masks).
 
     Raises:
         DataError: an image cannot be decoded, or the disk is full. Nothing half-written stays behind: the array is
             written beside its final name and renamed when complete, and a file of the wrong length is built again.
     """
     path = cache_path(source, size)
-    shape = (len(source.names), size, size, 3)
+    channels = getattr(source, "channels", 3)
+    shape = (len(source.names), size, size, *([channels] if channels else []))
     if path.exists():
         try:
             array = np.load(path, mmap_mode="r")
@@ -57,7 +59,7 @@ def _decoded(source: ImageSource, size: int, workers: int) -> Iterator[np.ndarra
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(source.names), CHUNK):
             indices = range(start, min(start + CHUNK, len(source.names)))
-            yield np.stack(list(pool.map(lambda i: source.decode(i, size), indices)))  # (n, size, size, 3)
+            yield np.stack(list(pool.map(lambda i: source.decode(i, size), indices)))  # (n, size, size, channels)
 
 
 def _build(source: ImageSource, shape: tuple[int, ...], path: Path, workers: int) -> None:

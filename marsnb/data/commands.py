@@ -13,13 +13,15 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Fetch, verify and describe data sets.", no_args_is_help=True)
 
 KNOWN = ("msl",)
+DESCRIBED = (*KNOWN, "ai4mars")
 Name = Annotated[str, typer.Argument(help=f"Data set: {', '.join(KNOWN)}.")]
+Described = Annotated[str, typer.Argument(help=f"Data set: {', '.join(DESCRIBED)}.")]
 Root = Annotated[Path | None, typer.Option("--data", help="Folder of data sets; MARSNB_DATA or ./data by default.")]
 
 
-def _known(name: str) -> None:
-    if name not in KNOWN:
-        raise DataError(f"unknown data set {name!r}: choose one of {', '.join(KNOWN)}")
+def _known(name: str, names: tuple[str, ...] = KNOWN) -> None:
+    if name not in names:
+        raise DataError(f"unknown data set {name!r}: choose one of {', '.join(names)}")
 
 
 @app.command()
@@ -60,29 +62,33 @@ def verify(name: Name = "msl", data: Root = None) -> None:
 
 
 @app.command()
-def info(name: Name = "msl", data: Root = None) -> None:
-    """Show where a data set comes from, and its images per class beside the paper's Table 1."""
+def info(name: Described = "msl", data: Root = None) -> None:
+    """Show where a data set comes from, and what is in it (for msl beside the paper's Table 1)."""
     from rich.console import Console
 
+    from marsnb.data.ai4mars import AI4Mars, open_ai4mars
     from marsnb.data.msl import MSL, open_msl
 
-    _known(name)
+    _known(name, DESCRIBED)
     console = Console(highlight=False, soft_wrap=True)
+    about: type[MSL] | type[AI4Mars] = MSL if name == "msl" else AI4Mars
     facts = {
-        "Title": MSL.title,
-        "Address": f"{MSL.address} ({MSL.file}, {MSL.size:,} bytes)",
-        "DOI": MSL.doi,
-        "Licence": MSL.licence,
-        "Cite": MSL.citation,
+        "Title": about.title,
+        "Address": f"{about.address} ({about.file}, {about.size:,} bytes)",
+        "DOI": about.doi,
+        "Licence": about.licence,
+        "Cite": about.citation,
     }
     for key, value in facts.items():
         console.print(f"{key + ':':<9}{value}", markup=False)
-    console.print(_table1(data))
-    for protocol in MSL.protocols:
-        opened = open_msl(protocol, root=data)
+    if name == "msl":
+        console.print(_table1(data))
+    open_data = open_msl if name == "msl" else open_ai4mars
+    for protocol in about.protocols:
+        opened = open_data(protocol, root=data)
         counts = f"{len(opened.train):,} train, {len(opened.val):,} val, {len(opened.test):,} test"
         console.print(f"{protocol + ':':<15}{counts}", markup=False)
-    console.print(open_msl(root=data).note, markup=False)
+    console.print(open_data(root=data).note, markup=False)
 
 
 def _table1(root: Path | None) -> "Table":

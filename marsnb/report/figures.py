@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from marsnb.errors import RecipeError
 from marsnb.recipes import load_table
-from marsnb.report import counts, curves, examples, failures, forest, images, ranking
+from marsnb.report import counts, curves, examples, failures, forest, images, ranking, terrain
 from marsnb.report.forest import heading
 from marsnb.report.layout import NOT_RUN, variable
 from marsnb.report.measured import lines, runs_of
@@ -30,9 +30,9 @@ def figure(name: str, profile: str) -> Path:
     """Draw one figure.
 
     Args:
-        name: the paper's number (``"02a"``, ``"03"``, ``"04"``, ``"08"`` to ``"10"``), a table's (``"table03"`` to
-            ``"table07"``),
-            ``"sweeps"`` (Tables 6 and 7), ``"ranking"`` (Table 3), ``"curves"``, ``"losses"`` or ``"diagnostics"``.
+        name: the paper's number (``"02a"``, ``"02b"``, ``"03"`` to ``"05"``, ``"08"`` to ``"10"``), a table's
+            (``"table03"`` to ``"table07"``), ``"sweeps"`` (Tables 6 and 7), ``"ranking"`` (Table 3), ``"curves"``,
+            ``"losses"`` or ``"diagnostics"``.
         profile: name of the profile.
 
     Returns:
@@ -43,8 +43,10 @@ def figure(name: str, profile: str) -> Path:
     """
     known: dict[str, Callable[[str], Path]] = {
         "02a": fig02a,
+        "02b": terrain.fig02b,
         "03": images.fig03,
         "04": images.fig04,
+        "05": terrain.fig05,
         "08": fig08,
         "09": examples.fig09,
         "10": failures.fig10,

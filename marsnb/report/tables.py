@@ -31,6 +31,10 @@ def table(number: int, profile: str) -> pd.DataFrame:
         from marsnb.report.counts import table1
 
         return table1(profile)[COLUMNS]
+    if number == 2:
+        from marsnb.report.areas import table2
+
+        return table2(profile)[COLUMNS]
     head = recipes.load_table(number)
     return pd.DataFrame([_long(line, head.metric, number) for line in lines(number, profile)], columns=COLUMNS)
 
@@ -92,6 +96,10 @@ def markdown(number: int | str, profile: str) -> str:
         from marsnb.report.counts import markdown1
 
         return markdown1(profile)
+    if number == 2:
+        from marsnb.report.areas import markdown2
+
+        return markdown2(profile)
     head, found = recipes.load_table(number), lines(number, profile)
     name = f"Table {head.table}. " if isinstance(head.table, int) else ""
     note = f"{head.note} " if head.note else ""

@@ -6,9 +6,11 @@ import pytest
 from typer.testing import CliRunner
 
 from marsnb.data import fetch
+from marsnb.data.ai4mars import AI4Mars
 from marsnb.data.commands import app
 from marsnb.data.msl import MSL
 from marsnb.errors import DataError
+from tests.fake.ai4mars import make_ai4mars
 from tests.fake.msl import FakeMsl, make_msl
 
 runner = CliRunner()
@@ -66,6 +68,23 @@ def test_missing_data_set(command: str, tmp_path: Path) -> None:
     result = runner.invoke(app, [command, "--data", str(tmp_path)])
     assert isinstance(result.exception, DataError)
     assert "marsnb data fetch msl" in str(result.exception)
+
+
+def test_info_of_ai4mars(tmp_path: Path) -> None:
+    make_ai4mars(tmp_path)
+    result = runner.invoke(app, ["info", "ai4mars", "--data", str(tmp_path)])
+    assert result.exit_code == 0
+    for text in (
+        AI4Mars.doi,
+        "CC BY 4.0",
+        "16,232,481,989",
+        "Swan",
+        "choice:        6 train, 2 val, 4 test",
+        "12 pairs",
+    ):
+        assert text in result.output
+    missing = runner.invoke(app, ["info", "ai4mars", "--data", str(tmp_path / "none")])
+    assert isinstance(missing.exception, DataError)
 
 
 def test_import_stays_light() -> None:

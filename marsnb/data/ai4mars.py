@@ -1,0 +1,234 @@
+"""AI4Mars: terrain masks for Curiosity's Navcam images, four classes and unlabelled pixels."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import floor
+from pathlib import Path
+
+import numpy as np
+
+from marsnb import paths
+from marsnb.data import SEGMENTATION_DATASETS
+from marsnb.data._images import SUFFIXES, decode, decode_codes, digest
+from marsnb.data.base import Image
+from marsnb.data.segmentation import UNLABELLED, Indices, Mask, SegmentationData
+from marsnb.errors import DataError, RecipeError
+
+
+class AI4Mars:
+    """What is known about the published data set."""
+
+    title = "AI4Mars: a dataset for terrain-aware autonomous driving on Mars, version 0.6, MSL Navcam"
+    address = "https://zenodo.org/records/15995036"
+    file = "ai4mars-dataset-merged-0.6.zip"
+    size = 16_232_481_989  # bytes of the file; its Navcam part is about 6 GB
+    md5 = "daf80a86021253292e6c425f97baa5c6"
+    doi = "10.5281/zenodo.15995036"
+    licence = "CC BY 4.0"
+    citation = (
+        "R. Michael Swan, Deegan Atha, Henry A. Leopold, Matthew Gildner, Stephanie Oij, Cindy Chiu, and Masahiro Ono. "
+        '"AI4MARS: A Dataset for Terrain-Aware Autonomous Driving on Mars." Proceedings of the IEEE/CVF Conference on '
+        "Computer Vision and Pattern Recognition Workshops, 2021."
+    )
+    folders = "ai4mars-dataset-merged-*"
+    layouts = ("msl/ncam", "msl")  # version 0.6, and 0.1 to 0.3; never msl/mcam, which is another camera
+    images, labels, gold_labels = "images/edr", "labels/train", "labels/test/masked-gold-{}-100agree"
+    golds = ("min1", "min2", "min3")  # pixels on which that many experts agree
+    class_names = ("soil", "bedrock", "sand", "big rock")  # in the order of the codes 0 .. 3
+    unlabelled = UNLABELLED
+    pairs, gold_pairs = 16_064, 322
+    last_train_sol = 1486  # section 3 of the paper: sols 1-1486 train and validate, 1487-2579 test
+    train_share = 0.6  # "the first 60 % of the dataset"
+    val_share = 0.25  # of the pairs of sols 1-1486, the latest, held out by the protocol "choice"
+    protocols = ("sol", "time", "choice")
+    home = f"download {file} from {address}, unpack it, and set MARSNB_DATA to the folder that holds it"
+
+
+CLOCK = re.compile(r"^N[LR][AB]_(\d{9})EDR_")
+"""A Navcam name: left or right, computer A or B, the spacecraft clock in seconds."""
+SOL_ZERO, SOL_SECONDS = 397_445_886, 88_775.244147
+"""Spacecraft clock at the midnight that sol 0 begins with, and the length of a sol, both in seconds."""
+
+_CODES = (*range(len(AI4Mars.class_names)), UNLABELLED)
+_FIX = "put a good copy in its place, or remove it and its label"
+
+
+def sol_of(name: str) -> int:
+    """Sol (Martian day since landing, local mean solar time) of a Navcam image, from the clock in its name.
+
+    Args:
+        name: file name, e.g. ``NLA_397681339EDR_F0020000AUT_04096M1.JPG`` (sol 2).
+
+    Raises:
+        DataError: the name has no clock.
+    """
+    match = CLOCK.match(name)
+    if match is None:
+        raise DataError(
+            f"{name} is not a Navcam name with a clock (NLA_397681339EDR_...): rename it as published or remove it"
+        )
+    return floor((int(match[1]) - SOL_ZERO) / SOL_SECONDS)
+
+
+def read_mask(path: Path, size: int | None = None) -> Mask:
+    """A label file as codes 0 .. 3 and 255, at its own size or squashed to ``size`` x ``size`` by nearest neighbour.
+
+    Raises:
+        DataError: the file is missing, damaged, not of one channel, or has another code anywhere in it.
+    """
+    return decode_codes(path, size, known=_CODES, fix=_FIX)
+
+
+@dataclass
+class NavcamPairs:
+    """Navcam images with their masks, a ``PairSource``.
+
+    Attributes:
+        names: file names of the images, in the order of time.
+        images, labels: where they are.
+        sols: sol of each.
+        fingerprint: digest of names and sizes in bytes.
+    """
+
+    names: Sequence[str]
+    images: Sequence[Path]
+    labels: Sequence[Path]
+    sols: Indices
+    fingerprint: str
+    channels: int = 1  # Navcam sees grey; files that carry three equal channels give the same
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def decode(self, index: int, size: int) -> Image:
+        """Image ``index`` squashed to ``(size, size, 1)``, bilinear; a bad file raises ``DataError``."""
+        return decode(self.images[index], size, fix=_FIX, mode="L")[..., None]
+
+    def mask(self, index: int, size: int | None = None) -> Mask:
+        """Mask ``index`` at ``(size, size)``; see ``read_mask``."""
+        return read_mask(self.labels[index], size)
+
+
+def find_tree(root: Path | None = None) -> Path:
+    """Folder with the Navcam's ``images/edr`` in it, of the newest version under ``root``, the folder of data sets.
+
+    Raises:
+        DataError: there is none.
+    """
+    root = paths.data() if root is None else root
+    for folder in (*sorted(root.glob(AI4Mars.folders), reverse=True), root):
+        for layout in AI4Mars.layouts:
+            if (folder / layout / AI4Mars.images).is_dir():
+                return folder / layout
+    raise DataError(f"no AI4Mars in {root / AI4Mars.folders}: {AI4Mars.home}")
+
+
+def _files(folder: Path, suffixes: frozenset[str], ending: str = "") -> dict[str, Path]:
+    """Files of a folder by their stem without ``ending``; hidden ones are left out, a missing folder is empty."""
+    if not folder.is_dir():
+        return {}
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.name[0] != ".")
+    return {path.stem.removesuffix(ending): path for path in found}
+
+
+def read_pairs(root: Path | None = None, gold: str | None = "min3") -> tuple[NavcamPairs, str]:
+    """Pair images and labels by their stem.
+
+    Args:
+        root: folder of data sets; ``paths.data()`` by default.
+        gold: which labels of the experts join the others; they may be absent. ``None`` leaves them out.
+
+    Returns:
+        The pairs in the order of time, and a few words on what was left out.
+
+    Raises:
+        DataError: there is no tree, no pair, or an image's name has no clock.
+        RecipeError: there is no such gold set.
+    """
+    if gold is not None and gold not in AI4Mars.golds:
+        raise RecipeError(f"unknown gold labels {gold!r} of ai4mars: choose one of {', '.join(AI4Mars.golds)}")
+    folder = find_tree(root)
+    images = _files(folder / AI4Mars.images, SUFFIXES)
+    labels = _files(folder / AI4Mars.labels, frozenset({".png"}))
+    # the paper's areas are those of all 16,064 train labels and the 322 of the experts together, cut again by sol
+    expert = {} if gold is None else _files(folder / AI4Mars.gold_labels.format(gold), frozenset({".png"}), "_merged")
+    labels |= expert
+    chosen = sorted(images.keys() & labels.keys(), key=lambda stem: (CLOCK.sub(r"\1", stem)[:9], stem))
+    if not chosen:
+        raise DataError(f"no image in {folder / AI4Mars.images} has a label in {folder / 'labels'}: {AI4Mars.home}")
+    sols = np.array([sol_of(images[stem].name) for stem in chosen], dtype=np.int64)
+    lone, widows = len(images) - len(chosen), len(labels) - len(chosen)
+    note = f"{len(expert.keys() & images.keys()):,} of them with gold labels {gold}" if expert else "no gold labels"
+    note += f"; left out: {lone:,} images without a label, {widows:,} labels without an image"
+    pairs = [(images[stem], labels[stem]) for stem in chosen]
+    print_of = digest(
+        f"{image.name} {image.stat().st_size} {label.name} {label.stat().st_size}" for image, label in pairs
+    )
+    names, files, masks = tuple(i.name for i, _ in pairs), tuple(i for i, _ in pairs), tuple(m for _, m in pairs)
+    return NavcamPairs(names, files, masks, sols, print_of), note
+
+
+def _cut(sols: Indices, share: float) -> int:
+    """How many of the first pairs are ``share`` of all, to whole sols: images of one sol overlap each other."""
+    edges = np.flatnonzero(np.diff(sols, prepend=-1, append=sols[-1] + 1 if len(sols) else 0))
+    return int(edges[np.abs(edges - share * len(sols)).argmin()])
+
+
+def split(sols: Indices, protocol: str) -> tuple[Indices, Indices, Indices]:
+    """Positions of train, val and test among pairs in the order of time.
+
+    Args:
+        sols: sol of each pair, ascending, shape ``(n,)``.
+        protocol: ``sol``, ``time`` or ``choice``.
+
+    Raises:
+        RecipeError: there is no such protocol.
+    """
+    if protocol not in AI4Mars.protocols:
+        raise RecipeError(
+            f"unknown split protocol {protocol!r} of ai4mars: choose one of {', '.join(AI4Mars.protocols)}"
+        )
+    until = int(np.searchsorted(sols, AI4Mars.last_train_sol, side="right"))
+    if protocol == "time":
+        until = _cut(sols, AI4Mars.train_share)
+    middle = _cut(sols[:until], 1 - AI4Mars.val_share) if protocol == "choice" else until
+    everything = np.arange(len(sols), dtype=np.int64)
+    return everything[:middle], everything[middle:until], everything[until:]
+
+
+@SEGMENTATION_DATASETS.register("ai4mars")
+def open_ai4mars(protocol: str = "sol", *, root: Path | None = None, gold: str | None = "min3") -> SegmentationData:
+    """Open the Navcam pairs that are there, any subset and any image size, under a split protocol.
+
+    Args:
+        protocol: ``sol``: train sols 1-1486, test from sol 1487 on, as the paper. ``time``: train the first 60 % of the
+            pairs in time, to whole sols. ``choice``: as ``sol``, but the latest quarter of sols 1-1486 is val:
+            schedules and sizes are chosen there, never on later sols.
+        root: folder of data sets; ``paths.data()`` by default.
+        gold: which of the experts' labels join; ``None`` for none. The paper does not say which it used; its 44.83 % of
+            unlabelled pixels slightly favour ``min3``.
+
+    Raises:
+        DataError: the data set is missing, or a name has no clock. A bad image or mask raises when it is decoded.
+        RecipeError: there is no such protocol or gold set.
+
+    Reference:
+        Section 3 and Table 2 of the paper.
+    """
+    source, left_out = read_pairs(root, gold)
+    train, val, test = split(source.sols, protocol)
+    parts = {"train": train, "val": val, "test": test}
+    counts = ", ".join(f"{len(part):,} {name}" for name, part in parts.items() if len(part))
+    return SegmentationData(
+        name="ai4mars",
+        protocol=protocol,
+        source=source,
+        train=train,
+        val=val,
+        test=test,
+        class_names=AI4Mars.class_names,
+        fingerprint=digest([source.fingerprint, *(f"{name} {len(part)}" for name, part in parts.items())]),
+        synthetic=False,
+        note=f"AI4Mars Navcam, {protocol}: {len(source):,} pairs ({counts}), {left_out}.",
+    )

@@ -1,0 +1,146 @@
+"""What every segmentation data set looks like to the rest of the package, and how its pixels are counted: no torch."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marsnb import paths
+from marsnb.data._images import digest
+from marsnb.data.base import Image, ImageSource
+from marsnb.data.cache import open_cached
+
+UNLABELLED = 255
+"""Code of a pixel without a label."""
+
+Indices = NDArray[np.int64]
+Mask = NDArray[np.uint8]
+"""Class of each pixel, ``(height, width)``, ``0 .. C-1`` or ``UNLABELLED``."""
+
+
+class PairSource(ImageSource, Protocol):
+    """An ordered list of images with their masks; like any ``ImageSource`` it decodes in any process and pickles.
+
+    Attributes:
+        channels: 1 where ``decode`` gives ``(size, size, 1)``, 3 where it gives colour.
+    """
+
+    channels: int
+
+    def mask(self, index: int, size: int | None) -> Mask:
+        """Mask ``index`` at ``size`` x ``size``, nearest neighbour (as it is stored where ``size`` is ``None``)."""
+        ...
+
+
+@dataclass(frozen=True)
+class SegmentationData:
+    """A segmentation data set, opened under one split protocol.
+
+    Attributes:
+        name: name in the registry, e.g. ``"ai4mars"``.
+        protocol: name of the split protocol, e.g. ``"sol"``.
+        source: all pairs of image and mask, in the order of time.
+        train, val, test: positions in ``source``, shape ``(n,)``, int64; ``val`` may be empty.
+        class_names: C names, in the order of the codes.
+        fingerprint: hex digest of the pairs and the splits.
+        synthetic: whether the images are generated; every table and figure of such data says SYNTHETIC.
+        note: one sentence on what was used and left out, for tables and logs.
+    """
+
+    name: str
+    protocol: str
+    source: PairSource
+    train: Indices
+    val: Indices
+    test: Indices
+    class_names: tuple[str, ...]
+    fingerprint: str
+    synthetic: bool
+    note: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the images, in the order of ``source``."""
+        return tuple(self.source.names)
+
+
+@dataclass
+class Masks:
+    """The masks of a source as an ``ImageSource`` of their own, so that they are decoded once like images."""
+
+    source: PairSource
+    channels: int = 0  # of the cached array: none, it is (N, size, size)
+
+    def __post_init__(self) -> None:
+        self.names = self.source.names
+        self.fingerprint = digest([self.source.fingerprint, "masks"])
+
+    def decode(self, index: int, size: int) -> Image:
+        """Mask ``index``, ``(size, size)``."""
+        return self.source.mask(index, size)
+
+
+def open_pairs(source: PairSource, size: int, *, workers: int | None = None) -> tuple[np.memmap, np.memmap]:
+    """Images and masks, decoded the first time and memory-mapped from then on.
+
+    Args:
+        source: the pairs.
+        size: edge of the square they are squashed to, pixels (lite: 256, paper: 512, from "if f is 128 x 128").
+        workers: decoding threads; all cores if ``None``.
+
+    Shape:
+        Output: ``(N, size, size, channels)`` and ``(N, size, size)``, uint8, read-only.
+
+    Raises:
+        DataError: an image or a mask cannot be decoded, a mask has an unknown code, or the disk is full.
+    """
+    return open_cached(source, size, workers=workers), open_cached(Masks(source), size, workers=workers)
+
+
+def pixel_counts(source: PairSource, classes: int, *, workers: int | None = None) -> NDArray[np.int64]:
+    """Pixels of each class in each mask at its own size, counted once and kept.
+
+    Args:
+        source: the pairs.
+        classes: C.
+        workers: counting threads; all cores if ``None``.
+
+    Shape:
+        Output: ``(N, C + 1)``, the last column is the unlabelled pixels.
+
+    Raises:
+        DataError: a mask cannot be decoded or has an unknown code.
+    """
+    path = paths.cache() / f"{digest([source.fingerprint, 'counts', classes])[:16]}-pixels.npy"
+    shape = (len(source.names), classes + 1)
+    if path.exists():
+        try:
+            known = np.load(path)
+            if known.shape == shape:
+                return known
+        except (ValueError, EOFError, OSError):
+            pass  # half a file: count again
+
+    def count(index: int) -> NDArray[np.int64]:
+        found = np.bincount(source.mask(index, None).reshape(-1), minlength=UNLABELLED + 1)
+        return np.append(found[:classes], found[UNLABELLED])
+
+    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        counted = np.array(list(pool.map(count, range(shape[0]))), dtype=np.int64).reshape(shape)
+    _keep(path, counted)
+    return counted
+
+
+def _keep(path: Path, counted: NDArray[np.int64]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            np.save(file, counted)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
