@@ -25,7 +25,7 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
     ],
     "info_nce_row": [
         (-log(exp(0.9) / sum(map(exp, (0.9, 0.6, 0.1, -0.2)))), "temperature"),
-        (-0.6219, "sign"),
+        (-0.6214, "sign"),
         (exp(-0.6219), "logarithm"),
         (-log(exp(1.8) / sum(map(exp, (1.2, 0.2, -0.4)))), "positive"),
         (-log(exp(1.8) / (exp(2) + sum(map(exp, (1.8, 1.2, 0.2, -0.4))))), "anchor itself"),
@@ -33,7 +33,7 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
     "chance": [(log(15), "positive too"), (4, "base 2"), (1 / 16, "probability"), (0, "zero"), (16, "logarithm")],
     "hard_share": [
         (exp(6) / (exp(9) + exp(6) + exp(1) + exp(-2)), "positive"),
-        (exp(0.5) / sum(map(exp, (0.6, 0.1, -0.2))), "temperature"),
+        (exp(0.6) / sum(map(exp, (0.6, 0.1, -0.2))), "temperature"),
         (exp(1) / (exp(6) + exp(1) + exp(-2)), "hardest"),
         (0.6 / (0.6 + 0.1), "exponentiate"),
         (1 / 3, "equally"),
