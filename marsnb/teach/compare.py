@@ -56,7 +56,7 @@ def scatters(trained: Mapping[str, Trained], data: ClassificationData, split: La
     """Embeddings by H_s of one split, their first two principal components, a panel for each training."""
     often = np.argsort(-np.bincount(split.labels, minlength=len(data.class_names)), kind="stable")[:SHOWN]
     with styled():
-        fig, axes = plt.subplots(1, len(trained), figsize=(4.6 * len(trained), 4.4), squeeze=False)
+        fig, axes = plt.subplots(1, len(trained), figsize=(4.2 * len(trained) + 1.4, 4.2), squeeze=False)
         for ax, (name, course) in zip(axes[0], trained.items(), strict=True):
             points = F.normalize(embed(course.model, data, split.indices), dim=1).numpy()
             pca = PCA(2, random_state=0).fit(points)
@@ -68,7 +68,7 @@ def scatters(trained: Mapping[str, Trained], data: ClassificationData, split: La
                 ax.scatter(*mine.T, s=20, color=colour, marker=marker, alpha=0.8, label=data.class_names[label])
             ax.set(title=f"{name} ({100 * pca.explained_variance_ratio_.sum():.0f} % of the variance)")
             ax.set(xticklabels=[], yticklabels=[], xlabel="first component", ylabel="second component")
-        fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper")
         caption(fig, f"{len(split)} {title}, embedding of H_s, length 1.")
         return _done(fig, data)
 
@@ -106,8 +106,8 @@ def push(before: pd.DataFrame, after: pd.DataFrame) -> str:
         share = 100 * frame["push"].mean()
         word = "more" if share > number else "less"
         lines.append(
-            f"- {name}: {share:.1f} % of the push goes to negatives of the anchor's own class, which are {number:.1f} % of "
-            f"the negatives: {share / max(number, 1e-9):.2f} times as much as their number, that is {word}."
+            f"- {name}: {share:.1f} % of the push goes to negatives of the anchor's own class, which are {number:.1f} "
+            f"% of the negatives: {share / max(number, 1e-9):.2f} times as much as their number, that is {word}."
         )
     return "\n".join(lines)
 

@@ -8,6 +8,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -57,7 +58,7 @@ def matrix(similarity: Tensor, view1: Tensor, view2: Tensor, synthetic: bool) ->
         ax = fig.add_subplot(grid[1:, 1:-1])
         drawn = _heat(ax, similarity)
         for i in range(n):
-            ax.add_patch(plt.Rectangle((i - 0.5, i - 0.5), 1, 1, fill=False, edgecolor="black", linewidth=2))
+            ax.add_patch(Rectangle((i - 0.5, i - 0.5), 1, 1, fill=False, edgecolor="black", linewidth=2))
         ax.set(xticks=[], yticks=[], xlabel="second views: candidates (above)")
         fig.colorbar(drawn, cax=fig.add_subplot(grid[1:, -1]), label="cosine")
         ax.set_title("first views: anchors (left)")
