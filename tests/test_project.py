@@ -106,7 +106,7 @@ def test_a_dependency_that_nothing_imports_is_a_tool_or_still_to_come() -> None:
     used = {name for module in imported("marsnb", "tests", "notebooks") for name in distributions(module)}
     text = (ROOT / "environment.yml").read_text()
     to_come = {normal(name) for name in re.findall(r"^ {6}- (\S+)  # .*to come: ", text, re.MULTILINE)}
-    assert declared() - used - to_come == {"ipywidgets", "jupyterlab"}
+    assert declared() - used - to_come == {"jupyterlab"}
 
 
 def test_no_package_registry_is_named() -> None:

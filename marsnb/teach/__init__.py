@@ -1,0 +1,1 @@
+"""What notebooks 02 to 04 teach with: exercises that check themselves, tiny trainings and their pictures."""

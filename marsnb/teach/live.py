@@ -1,0 +1,53 @@
+"""A slider where someone can move it, and nothing where the notebook is only rendered."""
+
+import io
+import os
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from marsnb.report.style import DPI
+from marsnb.teach import pictures
+
+_FRONT_ENDS = ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG")
+"""Set in a kernel that a Jupyter server, an editor or Colab has started; papermill and nbconvert set none of them."""
+
+
+def is_live(interactive: bool | None = None) -> bool:
+    """Whether someone can move a slider.
+
+    Args:
+        interactive: the notebook's parameter; ``None`` finds out. ``MARSNB_STATIC=1`` in the environment says no, and
+            so does a kernel of ``marsnb reproduce``, also where that was started from a live notebook.
+    """
+    if interactive is not None:
+        return interactive
+    if os.environ.get("MARSNB_STATIC") == "1" or "marsnb-kernel-" in os.environ.get("JUPYTER_PATH", ""):
+        return False
+    return any(os.environ.get(name) for name in _FRONT_ENDS)
+
+
+def png(fig: Figure) -> bytes:
+    """A figure as the bytes of a PNG."""
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=DPI * 2 // 3, bbox_inches="tight")
+    return buffer.getvalue()
+
+
+def temperature_slider(interactive: bool | None = None) -> Any:
+    """A slider of the temperature above the picture of who gets the push; a sentence where nobody can move it."""
+    if not is_live(interactive):
+        from IPython.display import Markdown
+
+        return Markdown("*In a live notebook a slider stands here; the panels below show the same at five settings.*")
+    from ipywidgets import FloatLogSlider, Image, VBox
+
+    slider = FloatLogSlider(
+        value=0.2, base=10, min=-1.5, max=0.5, step=0.05, description="τ", readout_format=".3f", continuous_update=True
+    )
+    picture = Image(value=png(pictures.temperatures([slider.value])), format="png")
+    slider.observe(
+        lambda change: setattr(picture, "value", png(pictures.temperatures([float(f"{change['new']:.3g}")]))),
+        names="value",
+    )
+    return VBox([slider, picture])
