@@ -48,7 +48,7 @@ def test_figure_of_an_empty_ledger_says_what_to_run(name: str) -> None:
 
 
 def test_unknown_figure_names_the_known() -> None:
-    with pytest.raises(RecipeError, match="known: 02a, 03"):
+    with pytest.raises(RecipeError, match="known: 02a, 02b, 03"):
         figure("99", "smoke")
 
 
