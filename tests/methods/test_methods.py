@@ -50,8 +50,8 @@ EQUATIONS = {
 # The parts that a stage of another method gives a gradient to, where it is not head and backbone.
 LEARNS: dict[tuple[str, int], set[str]] = {
     ("sscl", 0): {"head", "backbone", "project_u"},
-    **dict.fromkeys([("crt", 1), ("lws", 1), ("supcon_linear", 1)], {"head"}),
-    **dict.fromkeys([("supcon_linear", 0), ("supcon_all", 0)], {"backbone", "project_s"}),
+    **{(name, 1): {"head"} for name in ("crt", "lws", "supcon_linear")},
+    **{(name, 0): {"backbone", "project_s"} for name in ("supcon_linear", "supcon_all")},
 }
 # Where a stage learns too little at 1e-3 for 15 steps to show it: only the scales of a random head.
 FASTER = {("lws", 1): {"lr_head": 0.1}}
