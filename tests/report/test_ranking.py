@@ -126,3 +126,10 @@ def test_figure_of_too_few_says_that_it_is_not_tested(invented: ModuleType) -> N
     frame = pd.read_csv(figure("ranking", "lite").with_suffix(".csv"))
     assert module._title(frame) == "Table 3: order of the methods not tested" and frame["rho"].isna().all()
     assert "Not tested: 3 of 7" in module._notes(frame, frame[:0])
+
+
+def test_a_network_of_its_own_does_not_decide_the_order(fake_ledger: ModuleType) -> None:
+    far = {row: 0.7 for row in ("resnet50", "focal", "center", "triplet", "mixup")} | {"alexnet": 0.2, "ours": 0.69}
+    fake_ledger.fill("lite", number=3, top1=far)
+    assert "alexnet" not in [label.lower() for label in ranking(3, "lite", networks=False).rows]
+    assert "Without AlexNet, which is another network and no other method: ρ " in ranking_text(3, "lite")
