@@ -6,10 +6,10 @@ import pytest
 import yaml
 
 from marsnb import paths
-from marsnb.data import DATASETS
+from marsnb.data import DATASETS, SEGMENTATION_DATASETS
 from marsnb.errors import RecipeError
-from marsnb.methods.classification import METHODS
-from marsnb.methods.classification._parts import method_settings
+from marsnb.methods import methods_of
+from marsnb.methods._base import method_settings
 from marsnb.models.backbones import build_backbone
 from marsnb.models.moco_checkpoint import CHECKPOINTS
 from marsnb.recipes import load_profile, load_table, profiles, tables, trainable
@@ -47,9 +47,11 @@ def test_rows_are_sound(key):
     assert table.key == key and table.rows and table.title
     ids = [row.id for row in table.rows]
     assert len(set(ids)) == len(ids)
+    methods = methods_of(table.task)
     for row in table.rows:
-        assert row.method in METHODS, f"{row.id} names the method {row.method!r}, which is not registered"
-        assert set(row.settings) <= set(method_settings(METHODS[row.method], {}))
+        assert row.method in methods, f"{row.id} names the method {row.method!r}, which is not registered"
+        assert set(row.settings) <= set(method_settings(methods[row.method], {}))
+        assert set(row.also) == (set() if row.control else set(table.more_metrics))
         assert (row.paper is None) == row.control, f"{row.id}: a row of the paper has its number, a control has none"
         assert table.row(row.id) is row
         assert row.label.isprintable() and row.id == row.id.lower()
@@ -58,9 +60,21 @@ def test_rows_are_sound(key):
             assert row.paper.std is None or 0 <= row.paper.std < 20
 
 
-def test_every_method_has_a_row():
-    used = {row.method for key in trainable() for row in load_table(key).rows}
-    assert set(METHODS) <= used, "a method without a recipe is never trained"
+@pytest.mark.parametrize("task", ["classification", "segmentation"])
+def test_every_method_has_a_row(task):
+    found = [load_table(key) for key in trainable()]
+    used = {row.method for table in found if table.task == task for row in table.rows}
+    assert set(methods_of(task)) == used, "a method without a recipe is never trained"
+
+
+def test_table_9_is_the_papers():
+    table = load_table(9)
+    printed = {r.id: (r.paper.mean, *(r.also[m].mean for m in table.more_metrics)) for r in table.rows if r.paper}
+    assert printed == {
+        "baseline": (92.61, 71.71, 86.28, 66.23), "without-joint": (92.81, 72.41, 86.71, 66.64),
+        "without-pretraining": (93.78, 74.75, 88.39, 69.30), "without-pseudo-labels": (94.00, 75.70, 88.77, 70.31),
+        "final": (94.02, 75.68, 88.82, 70.34),
+    }  # fmt: skip
 
 
 def test_table_4_is_the_papers():
@@ -83,6 +97,8 @@ def test_profiles_are_sound(name):
     profile = load_profile(name)
     assert profile.name == name and profile.says and profile.seeds >= 1
     assert profile.classification["dataset"] in DATASETS
+    assert profile.segmentation["dataset"] in SEGMENTATION_DATASETS
+    assert ("SYNTHETIC" in profile.says) == profile.segmentation["dataset"].startswith("synthetic")
     known = inspect.signature(DATASETS[profile.classification["dataset"]]).parameters
     assert set(profile.classification.get("data_options", {})) <= set(known)
     assert ("SYNTHETIC" in profile.says) == (profile.classification["dataset"] == "synthetic")

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import kornia.augmentation as K
+import torch
+from kornia.constants import DataKey, Resample
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -64,3 +66,36 @@ def strong(size: int) -> Augmentation:
 
 
 AUGMENTATIONS: dict[str, Callable[[int], Augmentation]] = {"ordinary": ordinary, "strong": strong}
+
+
+class MaskedAugmentation(nn.Module):
+    """Flip and crop of images and masks alike, parameters drawn per image; it leaves no border.
+
+    # departure: the paper says nothing of augmentation in segmentation; crops from half the area on are our choice.
+
+    Args:
+        size: edge of the result, pixels.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.parts = K.AugmentationSequential(
+            K.RandomHorizontalFlip(p=0.5),
+            K.RandomResizedCrop((size, size), scale=(0.5, 1.0), ratio=(3 / 4, 4 / 3), p=1.0, cropping_mode="resample"),
+            data_keys=["input", "mask"],
+            extra_args={DataKey.MASK: {"resample": Resample.NEAREST, "align_corners": None}},
+        )
+
+    def forward(self, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+        """Augmented copies.
+
+        Args:
+            images: in [0, 1].
+            masks: codes of any integer type.
+
+        Shape:
+            ``images``: ``(B, 3, H, W)``; ``masks``: ``(B, H, W)``; the results likewise, at ``size``, masks as int64.
+        """
+        with _trusted_draws():
+            changed, moved = self.parts(images, masks[:, None].float())
+        return changed.clamp(0.0, 1.0), moved[:, 0].round().to(torch.int64)

@@ -63,6 +63,7 @@ class Segmenter(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder = encoder
+        self.num_classes, self.embedding_dim = num_classes, embedding_dim
         self.decoder = _decoder(encoder, decoder_channels, dropout)
         self.head = _head(decoder_channels, num_classes, upsampling=FEATURE_STRIDE)
         self.decoder_s = None if share_decoder else _decoder(encoder, decoder_channels, dropout)

@@ -48,6 +48,7 @@ class Row(_Strict):
         control: not a row of the paper.
         family: the paper's category of the method (Table 3).
         cell: its place in a table that the paper prints across (Tables 5-7).
+        also: the paper's numbers in the table's other metrics, where it has several (Tables 8-11).
         note: why the row is there, for the table's reader.
     """
 
@@ -64,23 +65,31 @@ class Row(_Strict):
     control: bool = False
     family: str = ""
     cell: Cell | None = None
+    also: dict[str, Paper] = {}
     note: str = ""
 
 
 class Table(_Strict):
     """A table of the paper, or one of our own (``choice``).
 
-    ``profile`` names the only profile that it is about, if there is one.
+    ``profile`` names the only profile that it is about, if there is one. ``metric`` is the table's first; rows give its
+    number as ``paper`` and those of ``more_metrics`` under ``also``.
     """
 
     table: int | str
     title: str
-    task: Literal["classification"] = "classification"
+    task: Literal["classification", "segmentation"] = "classification"
     metric: str = "top1"
+    more_metrics: tuple[str, ...] = ()
     split: str = "test"
     note: str = ""
     profile: str | None = None
     rows: tuple[Row, ...]
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """All metrics, in the order of the paper's columns."""
+        return (self.metric, *self.more_metrics)
 
     @property
     def key(self) -> str:
@@ -105,8 +114,9 @@ class Profile(_Strict):
         backbones, starts: what takes the place of the paper's (key ``*``: of any).
         own_backbones: the same for rows that are about their network; these keep it where nothing stands here.
         start_of: start weights that belong to one backbone; any other begins from ``random`` instead.
-        classification: fields of ``RunSpec`` for classification.
+        classification: fields of ``ClassificationSpec``.
         from_random: those of them that differ where a network begins from random weights.
+        segmentation: fields of ``SegmentationSpec``.
     """
 
     name: str
@@ -118,6 +128,7 @@ class Profile(_Strict):
     start_of: dict[str, str] = {}
     classification: dict[str, Any]
     from_random: dict[str, Any] = {}
+    segmentation: dict[str, Any] = {}
 
     def backbone(self, name: str, own: bool = False) -> str:
         """What stands for backbone ``name`` in this profile; ``own`` where the row is about it."""

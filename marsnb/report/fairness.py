@@ -9,14 +9,14 @@ from marsnb.methods.classification._parts import method_settings
 from marsnb.report.measured import Line, lines
 from marsnb.report.sentences import scale_note
 from marsnb.training.cost import StepCost, step_costs
-from marsnb.training.spec import RunSpec, make_spec
+from marsnb.training.spec import ClassificationSpec, make_spec
 
 ABOUT_THE_METHOD = {"method", "settings", "seed"}
 """Fields of a run that are the method itself, and are told in columns of their own."""
 BASELINE = "cross_entropy"
 
 
-def different(spec: RunSpec, baseline: RunSpec) -> dict[str, Any]:
+def different(spec: ClassificationSpec, baseline: ClassificationSpec) -> dict[str, Any]:
     """Fields of a run that are not the baseline's, besides the method's own: data, splits, schedule, network."""
     mine, theirs = spec.model_dump(), baseline.model_dump()
     return {name: mine[name] for name in mine if name not in ABOUT_THE_METHOD and mine[name] != theirs[name]}
@@ -31,7 +31,7 @@ def _costs(method: str, batch_labelled: int, batch_unlabelled: int, epochs: int)
     return tuple(step_costs(spec))
 
 
-def costs(spec: RunSpec) -> tuple[StepCost, ...]:
+def costs(spec: ClassificationSpec) -> tuple[StepCost, ...]:
     """Cost of a step, per stage of the spec's method; weights of its losses play no part in it."""
     return _costs(spec.method, spec.batch_labelled, spec.batch_unlabelled, spec.epochs)
 
@@ -76,7 +76,7 @@ def fairness_table(number: int, profile: str) -> str:
     return "\n".join(text)
 
 
-def _plain(spec: RunSpec) -> str:
+def _plain(spec: ClassificationSpec) -> str:
     steps = f"{spec.steps_per_epoch} steps" if spec.steps_per_epoch else "one pass over the training list"
     return (
         f"{spec.backbone} from {spec.start}, {spec.image_size} px, batches of {spec.batch_labelled}, {spec.epochs} "
@@ -90,12 +90,12 @@ def _value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _streams(spec: RunSpec) -> str:
+def _streams(spec: ClassificationSpec) -> str:
     more = [name for name in METHODS[spec.method].streams if name != "labelled"]
     return ", ".join(f"`{name}`{' (no labels)' if STREAMS[name].source == 'unlabelled' else ''}" for name in more)
 
 
-def _settings(spec: RunSpec) -> str:
+def _settings(spec: ClassificationSpec) -> str:
     settings = method_settings(METHODS[spec.method], spec.settings)
     return ", ".join(f"{name} {_value(value)}" for name, value in settings.items())
 

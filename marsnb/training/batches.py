@@ -16,7 +16,7 @@ from marsnb.data.cache import open_cached
 from marsnb.data.streams import STREAMS, batches
 from marsnb.errors import DataError
 from marsnb.methods.classification._parts import Batch, PairBatch
-from marsnb.training.spec import RunSpec
+from marsnb.training.spec import ClassificationSpec
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Arrays:
 
 
 def open_arrays(data: ClassificationData, size: int, *, unlabelled: bool, train_on: str = "train") -> Arrays:
-    """Decoded images of a data set, and of its unlabelled part if asked for; ``train_on`` as in ``RunSpec``.
+    """Decoded images of a data set, and of its unlabelled part if asked for; ``train_on`` as in ``ClassificationSpec``.
 
     Raises:
         DataError: a split is empty, or unlabelled images are wanted and there are none.
@@ -60,7 +60,7 @@ def join(first: LabelledList, second: LabelledList) -> LabelledList:
 
 
 def training_list(data: ClassificationData, train_on: str) -> LabelledList:
-    """The labelled images that train; ``train_on`` as in ``RunSpec``."""
+    """The labelled images that train; ``train_on`` as in ``ClassificationSpec``."""
     return data.train if train_on == "train" else join(data.train, data.val)
 
 
@@ -78,7 +78,9 @@ def to_unit(images: Tensor) -> Tensor:
 class _Epoch(IterableDataset):
     """The batches of one epoch, by stream name, not yet augmented."""
 
-    def __init__(self, arrays: Arrays, streams: dict[str, int], spec: RunSpec, epoch: int, steps: int) -> None:
+    def __init__(
+        self, arrays: Arrays, streams: dict[str, int], spec: ClassificationSpec, epoch: int, steps: int
+    ) -> None:
         self.arrays, self.streams, self.spec = arrays, streams, spec
         self.steps = range(epoch * steps, (epoch + 1) * steps)
 
@@ -126,7 +128,7 @@ class Batches(pl.LightningDataModule):
         self,
         arrays: Arrays,
         streams: tuple[str, ...],
-        spec: RunSpec,
+        spec: ClassificationSpec,
         streams_at: Callable[[int], tuple[str, ...]] | None = None,
     ) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ from marsnb.methods.classification import METHODS
 from marsnb.methods.classification._parts import Batch, ClassificationMethod, PairBatch, Task
 from marsnb.models.backbones import Backbone, build_backbone
 from marsnb.models.classifier import Classifier
-from marsnb.training.spec import RunSpec
+from marsnb.training.spec import ClassificationSpec
 
 SIZE = 96
 """Edge of the images that are counted with: a third of it is the smallest patch that no method enlarges."""
@@ -39,7 +39,7 @@ class StepCost:
         return self.trained + self.passed
 
 
-def fake_batches(method: ClassificationMethod, spec: RunSpec, size: int) -> dict[str, Batch | PairBatch]:
+def fake_batches(method: ClassificationMethod, spec: ClassificationSpec, size: int) -> dict[str, Batch | PairBatch]:
     """Random images in the shapes that the streams of the method's stage bring.
 
     Args:
@@ -62,7 +62,7 @@ def fake_batches(method: ClassificationMethod, spec: RunSpec, size: int) -> dict
     return batches
 
 
-def step_costs(spec: RunSpec) -> list[StepCost]:
+def step_costs(spec: ClassificationSpec) -> list[StepCost]:
     """The cost of one step, for each stage of the spec's method.
 
     The step is run, on random images and a tiny network, and what enters a backbone (also a copy of it) is counted, so

@@ -32,7 +32,7 @@ from marsnb.methods.pretraining.moco import MoCo
 from marsnb.models.backbones import build_backbone
 from marsnb.training import ledger
 from marsnb.training.batches import open_arrays, to_images, to_unit, training_list
-from marsnb.training.spec import RunSpec
+from marsnb.training.spec import ClassificationSpec
 from marsnb.training.trainer import make_trainer
 
 NAME = "moco_mars"
@@ -83,7 +83,7 @@ def start_before(start: str) -> str | None:
 
 
 def moco_mars_weights(
-    spec: RunSpec, data: ClassificationData, device: torch.device, budget: PretrainSpec | None = None
+    spec: ClassificationSpec, data: ClassificationData, device: torch.device, budget: PretrainSpec | None = None
 ) -> Path:
     """Pretrain the backbone of a run on the images it may train on, or find the file of an earlier time.
 
@@ -117,7 +117,7 @@ def moco_mars_weights(
     return path
 
 
-def _hash(spec: RunSpec, data: ClassificationData, budget: PretrainSpec, before: str) -> str:
+def _hash(spec: ClassificationSpec, data: ClassificationData, budget: PretrainSpec, before: str) -> str:
     """Hash of all that decides the weights, but for the code and the device; 16 hex digits."""
     names, indices = data.source.names, training_list(data, spec.train_on).indices
     file = Path(before)
@@ -161,7 +161,7 @@ class Pool:
         return images
 
 
-def open_pool(spec: RunSpec, data: ClassificationData) -> Pool:
+def open_pool(spec: ClassificationSpec, data: ClassificationData) -> Pool:
     """Decode the images, or find them decoded; the cache is the one that training uses."""
     more = data.unlabelled is not None and len(data.unlabelled.names) > 0
     arrays = open_arrays(data, spec.image_size, unlabelled=more)
@@ -185,7 +185,7 @@ class _Steps(IterableDataset):
 class _Views(pl.LightningDataModule):
     """Feeds two strongly augmented views of each image; augmentation runs on the device."""
 
-    def __init__(self, pool: Pool, budget: PretrainSpec, spec: RunSpec) -> None:
+    def __init__(self, pool: Pool, budget: PretrainSpec, spec: ClassificationSpec) -> None:
         super().__init__()
         self.steps, self.augment = _Steps(pool, budget, spec.seed), strong(spec.image_size)
 
@@ -212,7 +212,7 @@ class _Report(pl.Callback):
 
 
 def _pretrain(
-    spec: RunSpec, data: ClassificationData, device: torch.device, budget: PretrainSpec, before: str
+    spec: ClassificationSpec, data: ClassificationData, device: torch.device, budget: PretrainSpec, before: str
 ) -> dict[str, Tensor]:
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(spec.seed)

@@ -7,10 +7,8 @@ from typing import Any
 import pytorch_lightning as pl
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from marsnb.methods.classification._parts import ClassificationMethod
-from marsnb.training.batches import Batches
-from marsnb.training.evaluate import Scores, diagnostics, score
-from marsnb.training.spec import RunSpec
+from marsnb.methods._base import Method
+from marsnb.training.work import Work
 
 CHECKPOINT = "last.ckpt"
 
@@ -19,20 +17,18 @@ class Recorder(pl.Callback):
     """Scores and records every epoch, then writes the checkpoint whole: a run killed at any moment goes on from there.
 
     Args:
-        spec: the run.
-        batches: its data module.
+        work: the run.
         folder: where the checkpoint goes.
         label: what the display calls the run.
         score_every: epochs from one scoring to the next; the last epoch is always scored.
     """
 
-    def __init__(self, spec: RunSpec, batches: Batches, folder: Path, label: str, score_every: int = 1) -> None:
-        self.spec, self.batches, self.folder, self.label = spec, batches, folder, label
+    def __init__(self, work: Work, folder: Path, label: str, score_every: int = 1) -> None:
+        self.work, self.folder, self.label = work, folder, label
         self.score_every = score_every
         self.curves: list[dict[str, Any]] = []
         self.seconds = 0.0
         self.images = 0
-        self.scores: dict[str, Scores] = {}  # of the epoch that ended last in this process
         self._started = 0.0
         self._progress: Progress | None = None
         self._task: Any = None
@@ -49,13 +45,13 @@ class Recorder(pl.Callback):
         """Open the display."""
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._progress = Progress(*columns, transient=True)
-        total = (trainer.max_epochs or 0) * self.batches.steps
+        total = (trainer.max_epochs or 0) * self.work.batches.steps
         self._task = self._progress.add_task(self.label, total=total, completed=trainer.global_step)
         self._progress.start()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin an epoch's means and its clock."""
-        assert isinstance(pl_module, ClassificationMethod)
+        assert isinstance(pl_module, Method)
         pl_module.epoch_losses = {}
         self._started = time.perf_counter()
 
@@ -71,23 +67,18 @@ class Recorder(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Score, record, save."""
         self.seconds += time.perf_counter() - self._started
-        assert isinstance(pl_module, ClassificationMethod)
-        epoch, arrays, model = trainer.current_epoch + 1, self.batches.arrays, pl_module.model
+        assert isinstance(pl_module, Method)
+        epoch = trainer.current_epoch + 1
         values = {name: sum(all_) / len(all_) for name, all_ in pl_module.epoch_losses.items()}
         if epoch % self.score_every == 0 or epoch == trainer.max_epochs:
-            device = pl_module.device
-            self.scores = {s: score(model, arrays, arrays.splits[s], device) for s in self.spec.evaluate}
-            values |= {f"{split}/top1": scores.top1 for split, scores in self.scores.items()}
-            values |= diagnostics(
-                model, pl_module.embedding, arrays, arrays.splits["val"], self.spec.image_size, device
-            )
+            values |= self.work.assess(pl_module, pl_module.device)
         pl_module.train()
         self.curves += [{"epoch": epoch, "metric": metric, "value": value} for metric, value in values.items()]
         self.save(trainer)
         if self._progress is not None:
-            accuracy = "  ".join(
-                f"{s} {100 * values[f'{s}/top1']:.2f} %" for s in self.spec.evaluate if f"{s}/top1" in values
-            )
+            headline = self.work.headline
+            shown = [(s, f"{s}/{headline}") for s in ("val", "test") if f"{s}/{headline}" in values]
+            accuracy = "  ".join(f"{split} {100 * values[name]:.2f} %" for split, name in shown)
             loss = values.get("loss", float("nan"))
             line = f"{self.label}  epoch {epoch}/{trainer.max_epochs}  loss {loss:.4f}  {accuracy}"
             self._progress.console.print(line, highlight=False)

@@ -1,40 +1,28 @@
 """A ``RunSpec`` in, a result out: train, resume, score, enter in the ledger."""
 
 import ctypes
-import hashlib
 import logging
 import platform
 import resource
 import sys
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
 import pandas as pd
 import torch
 
 from marsnb import paths
-from marsnb.data import DATASETS
-from marsnb.data.base import ClassificationData
-from marsnb.data.streams import STREAMS
 from marsnb.errors import TrainingError
-from marsnb.methods.classification import METHODS
-from marsnb.methods.classification._parts import Task
-from marsnb.models.backbones import build_backbone
-from marsnb.models.classifier import Classifier
 from marsnb.recipes import load_profile, load_table
-from marsnb.training import ledger
-from marsnb.training.batches import Arrays, Batches, open_arrays, training_list
-from marsnb.training.evaluate import Scores, forward_all, score, write_predictions
-from marsnb.training.pretrain import PretrainSpec, moco_mars_weights, start_before
+from marsnb.training import classification, ledger, segmentation
 from marsnb.training.provenance import commit, device_name, versions
 from marsnb.training.recorder import CHECKPOINT, Recorder
 from marsnb.training.spec import RunSpec, make_spec, resolve, row_runs
 from marsnb.training.trainer import make_trainer
+from marsnb.training.work import Prepares, Work
 
 __all__ = ["Result", "RunSpec", "make_spec", "resolve", "row_runs", "run", "run_table"]
 
@@ -88,54 +76,15 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def open_data(spec: RunSpec) -> ClassificationData:
-    """The data set that a spec names."""
-    return DATASETS[spec.dataset](spec.protocol, **spec.data_options)
+def work_of(spec: RunSpec) -> Prepares:
+    """What knows how runs of the spec's task are opened and prepared."""
+    return cast(Prepares, {"classification": classification, "segmentation": segmentation}[spec.task])
 
 
-def sees_unlabelled(spec: RunSpec) -> bool:
-    """Whether the method is fed unlabelled images."""
-    return any(STREAMS[name].source == "unlabelled" for name in METHODS[spec.method].streams)
-
-
-def run_id_of(spec: RunSpec, data: ClassificationData) -> tuple[str, str]:
-    """A run's id and its data's fingerprint (covering the unlabelled images where the method or its start saw them)."""
-    parts = [data.fingerprint]
-    if (sees_unlabelled(spec) or start_before(spec.start) is not None) and data.unlabelled:
-        parts.append(data.unlabelled.fingerprint)
-    fingerprint = hashlib.sha256(":".join(parts).encode()).hexdigest()[:16]
+def run_id_of(spec: RunSpec, data: Any) -> tuple[str, str]:
+    """A run's id and the fingerprint of all data that it sees."""
+    fingerprint = work_of(spec).fingerprint_of(spec, data)
     return f"{spec.key}-{fingerprint[:6]}-s{spec.seed}", fingerprint
-
-
-def start_weights(spec: RunSpec, data: ClassificationData, device: torch.device) -> str:
-    """What the backbone starts from: the spec's own start, or the file that pretraining on the data's images left."""
-    if start_before(spec.start) is None:
-        return spec.start
-    return str(moco_mars_weights(spec, data, device, PretrainSpec(steps=spec.pretrain_steps)))
-
-
-def build_method(spec: RunSpec, class_counts: Sequence[int], start: str | None = None, steps: int = 1) -> Any:
-    """The method with its model, weights drawn from the spec's seed.
-
-    Args:
-        spec: the run.
-        class_counts: training images of each class.
-        start: takes the place of the spec's.
-        steps: per epoch.
-    """
-    torch.manual_seed(spec.seed)
-    backbone = build_backbone(spec.backbone, start or spec.start, seed=spec.seed)
-    model = Classifier(backbone, len(class_counts), batchnorm=spec.batchnorm)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    method = METHODS[spec.method](model, spec.schedule, **spec.settings)
-    method.prepare(Task(tuple(int(n) for n in class_counts), spec.epochs, steps))
-    return method
-
-
-def _with_features(arrays: Arrays, model: Classifier, device: torch.device) -> Arrays:
-    model.to(device)
-    features = forward_all(model.backbone, arrays.images, np.arange(len(arrays.images)), device)
-    return Arrays(features.numpy(), None, arrays.splits)
 
 
 def _quiet() -> None:
@@ -145,11 +94,11 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
 
 
-def _fit(method: Any, batches: Batches, recorder: Recorder, spec: RunSpec, device: torch.device) -> None:
-    trainer = make_trainer(device, spec.precision, sum(method.stage_epochs()), [recorder], recorder.folder)
+def _fit(work: Work, recorder: Recorder, spec: RunSpec, device: torch.device) -> None:
+    trainer = make_trainer(device, spec.precision, work.epochs, [recorder], recorder.folder)
     last = recorder.folder / CHECKPOINT
     try:
-        trainer.fit(method, batches, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+        trainer.fit(work.method, work.batches, ckpt_path=str(last) if last.exists() else None, weights_only=True)
     except TrainingError as error:
         kept = f"; the last good checkpoint is {last}" if last.exists() else "; no epoch had ended yet"
         raise TrainingError(f"{error}{kept}") from None
@@ -185,7 +134,7 @@ def run(
     """
     _quiet()
     keep_freed_memory()
-    data = open_data(spec)
+    data = work_of(spec).open_data(spec)
     run_id, fingerprint = run_id_of(spec, data)
     folder = paths.runs() / run_id
     with ledger.locked(paths.runs() / f"{run_id}.lock", wait=False) as ours:
@@ -203,7 +152,7 @@ def run(
 
 def _train(
     spec: RunSpec,
-    data: ClassificationData,
+    data: Any,
     run_id: str,
     fingerprint: str,
     profile: str,
@@ -214,22 +163,12 @@ def _train(
 ) -> None:
     folder = paths.runs() / run_id
     measured_by = commit()  # before training: the code that runs is the code of now
-    counts = np.bincount(training_list(data, spec.train_on).labels, minlength=len(data.class_names))
-    start = start_weights(spec, data, device)
-    method = build_method(
-        spec, counts.tolist(), start, spec.steps_per_epoch or int(counts.sum()) // spec.batch_labelled
-    )
-    arrays = open_arrays(data, spec.image_size, unlabelled=sees_unlabelled(spec), train_on=spec.train_on)
-    if method.precompute:
-        arrays = _with_features(arrays, method.model, device)
-    batches = Batches(arrays, method.streams, spec, lambda epoch: method.streams_of(method.stage_at(epoch)[0]))
-    recorder = Recorder(spec, batches, folder, label, score_every)
-    _fit(method, batches, recorder, spec, device)
-    scores: dict[str, Scores] = recorder.scores
-    if not scores:  # stopped between its last epoch and the ledger
-        method.to(device)
-        scores = {s: score(method.model, arrays, arrays.splits[s], device) for s in spec.evaluate}
-    write_predictions(scores, data, folder / "predictions.csv")
+    work = work_of(spec).prepare(spec, data, device)
+    recorder = Recorder(work, folder, label, score_every)
+    _fit(work, recorder, spec, device)
+    work.method.to(device)
+    scores = work.score(work.method, device)
+    work.keep(scores, folder)
     constants = {
         "run_id": run_id,
         "recipe": recipe,
@@ -240,8 +179,8 @@ def _train(
         "data": data.name,
         "fingerprint": fingerprint,
         "seed": spec.seed,
-        "epochs": sum(method.stage_epochs()),
-        "steps": sum(method.stage_epochs()) * batches.steps,
+        "epochs": work.epochs,
+        "steps": work.epochs * work.batches.steps,
         "device": device_name(device),
         "seconds": round(recorder.seconds, 1),
         "images_per_s": round(recorder.images / max(recorder.seconds, 1e-9), 1),
@@ -253,7 +192,7 @@ def _train(
     rows = [
         {**constants, "split": split, "metric": metric, "value": value, "n": n}
         for split, s in scores.items()
-        for metric, (value, n) in s.metrics(data.class_names).items()
+        for metric, (value, n) in s.metrics(work.class_names).items()
     ]
     ledger.append(profile, rows, [{"run_id": run_id, **point} for point in recorder.curves])
 
@@ -286,7 +225,7 @@ def run_table(
     """
     scale, recipes = load_profile(profile), load_table(table)
     chosen = [recipes.row(r) for r in rows] if rows else list(recipes.rows)
-    specs = [(row, resolve(row, scale, seed)) for seed in range(seeds or scale.seeds) for row in chosen]
+    specs = [(row, resolve(row, scale, seed, recipes.task)) for seed in range(seeds or scale.seeds) for row in chosen]
     results = []
     for row, spec in specs:
         label = f"{recipes.key}/{row.id}" + (f" seed {spec.seed}" if spec.seed else "")

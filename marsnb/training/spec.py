@@ -4,74 +4,58 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
 
 from marsnb.errors import RecipeError
-from marsnb.methods.classification import METHODS
-from marsnb.methods.classification._parts import method_settings
+from marsnb.methods import methods_of
+from marsnb.methods._base import method_settings
 from marsnb.recipes import Profile, Row, load_profile, load_table
-from marsnb.training.schedule import Schedule
+from marsnb.training.schedule import PolySchedule, Schedule
 
 
 class RunSpec(BaseModel):
-    """All that decides a classification run's numbers, but for the data's own content and the code.
+    """All that decides a run's numbers, but for the data's own content and the code; one subclass per task.
 
     Attributes:
+        task: which of the two.
         dataset, protocol, data_options: what is opened, under which split protocol.
         image_size: edge of the square images, pixels.
         method, settings: name in the registry, and its settings where they differ from the method's defaults.
         backbone, start: network and start weights.
-        batchnorm: ``train`` (statistics and affine part follow the data) or ``frozen`` (both stay as they came).
-        epochs, steps_per_epoch: budget; ``None`` steps is one pass over the labelled training images.
-        batch_labelled, batch_unlabelled: images per step (paper: 16 and 16; class pairs are one per class, 24).
-        lr_head, lr_projection, lr_backbone, milestones, lr_decay, weight_decay: see ``Schedule``.
-        pretrain_steps: of MoCo v2 on the data's own images, where ``start`` is ``moco_mars``.
+        epochs, steps_per_epoch: budget of one stage; ``None`` steps is one pass over the training images.
+        batch_labelled: labelled images per step (paper: 16).
+        weight_decay: L2 penalty; the paper does not state it.
         precision: Lightning's name of it.
-        train_on: labelled images that train: ``train``, or ``train+val`` (then ``val`` cannot be scored).
-        evaluate: splits that are scored each epoch and at the end; ``choice`` recipes leave ``test`` out.
+        evaluate: splits that are scored at the end; ``choice`` recipes leave ``test`` out.
         seed: of weights, order and augmentation.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    task: Literal["classification"] = "classification"
+    task: Literal["classification", "segmentation"]
     dataset: str
-    protocol: str = "by_frame"
+    protocol: str
     data_options: dict[str, Any] = {}
     image_size: int
     method: str
     settings: dict[str, Any] = {}
     backbone: str
     start: str
-    batchnorm: Literal["train", "frozen"] = "train"
-    epochs: int = 30
+    epochs: int
     steps_per_epoch: int | None = None
     batch_labelled: int = 16
-    batch_unlabelled: int = 16
-    lr_head: float = 1e-3
-    lr_projection: float = 1e-6
-    lr_backbone: float = 1e-6
-    milestones: tuple[int, ...] = (20, 25)
-    lr_decay: float = 0.1
     weight_decay: float = 0.0
-    pretrain_steps: int = 200
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    train_on: Literal["train", "train+val"] = "train"
-    evaluate: tuple[Literal["val", "test"], ...] = ("val", "test")
+    evaluate: tuple[Literal["val", "test"], ...] = ("test",)
     seed: int = 0
 
-    @field_validator("image_size", "epochs", "steps_per_epoch", "batch_labelled", "batch_unlabelled", "pretrain_steps")
+    @field_validator("*")
     @classmethod
-    def _positive(cls, value: int | None) -> int | None:
-        if value is not None and value < 1:
+    def _positive(cls, value: Any, info: ValidationInfo) -> Any:
+        counts = info.field_name in COUNTS
+        if counts and value is not None and value < 1:
             raise ValueError("must be at least 1")
         return value
-
-    @model_validator(mode="after")
-    def _val_is_held_out(self) -> "RunSpec":
-        if self.train_on == "train+val" and "val" in self.evaluate:
-            raise ValueError("val is trained on: leave it out of evaluate")
-        return self
 
     @property
     def key(self) -> str:
@@ -82,6 +66,39 @@ class RunSpec(BaseModel):
         """
         canonical = self.model_dump(mode="json", exclude_defaults=True, exclude={"seed"})
         return hashlib.sha256(json.dumps(canonical, sort_keys=True).encode()).hexdigest()[:10]
+
+
+class ClassificationSpec(RunSpec):
+    """A run of classification.
+
+    Attributes:
+        batchnorm: ``train`` (statistics and affine part follow the data) or ``frozen`` (both stay as they came).
+        batch_unlabelled: unlabelled images per step (paper: 16; class pairs are one per class, 24).
+        lr_head, lr_projection, lr_backbone, milestones, lr_decay: see ``Schedule``.
+        pretrain_steps: of MoCo v2 on the data's own images, where ``start`` is ``moco_mars``.
+        train_on: labelled images that train: ``train``, or ``train+val`` (then ``val`` cannot be scored).
+        evaluate: these splits are also scored each epoch.
+    """
+
+    task: Literal["classification"] = "classification"
+    protocol: str = "by_frame"
+    batchnorm: Literal["train", "frozen"] = "train"
+    epochs: int = 30
+    batch_unlabelled: int = 16
+    lr_head: float = 1e-3
+    lr_projection: float = 1e-6
+    lr_backbone: float = 1e-6
+    milestones: tuple[int, ...] = (20, 25)
+    lr_decay: float = 0.1
+    pretrain_steps: int = 200
+    train_on: Literal["train", "train+val"] = "train"
+    evaluate: tuple[Literal["val", "test"], ...] = ("val", "test")
+
+    @model_validator(mode="after")
+    def _val_is_held_out(self) -> "ClassificationSpec":
+        if self.train_on == "train+val" and "val" in self.evaluate:
+            raise ValueError("val is trained on: leave it out of evaluate")
+        return self
 
     @property
     def schedule(self) -> Schedule:
@@ -96,21 +113,59 @@ class RunSpec(BaseModel):
         )
 
 
-def make_spec(**fields: Any) -> RunSpec:
-    """A ``RunSpec`` from its fields, checked.
+class SegmentationSpec(RunSpec):
+    """A run of segmentation.
+
+    Attributes:
+        epochs: of each of the three steps (paper: 60).
+        decoder_channels, dropout: see ``Segmenter``.
+        lr, momentum, power: see ``PolySchedule``.
+        curve_images: images of a split, evenly spread in time, that are scored after each epoch for the curves; all of
+            it if ``None``. The numbers of the ledger are always those of the whole split.
+    """
+
+    task: Literal["segmentation"] = "segmentation"
+    protocol: str = "sol"
+    epochs: int = 60
+    decoder_channels: int = 256
+    dropout: float = 0.5
+    lr: float = 0.01
+    momentum: float = 0.9
+    power: float = 0.9
+    weight_decay: float = 5e-4
+    curve_images: int | None = None
+
+    @property
+    def schedule(self) -> PolySchedule:
+        """The learning rates."""
+        return PolySchedule(lr=self.lr, momentum=self.momentum, power=self.power, weight_decay=self.weight_decay)
+
+
+SPECS: dict[str, type[RunSpec]] = {"classification": ClassificationSpec, "segmentation": SegmentationSpec}
+COUNTS = (
+    "image_size", "epochs", "steps_per_epoch", "batch_labelled", "batch_unlabelled", "pretrain_steps",
+    "decoder_channels", "curve_images",
+)  # fmt: skip
+
+
+def make_spec(**fields: Any) -> Any:
+    """The ``RunSpec`` of a task from its fields, checked; classification where ``task`` is not given.
 
     Raises:
         RecipeError: an unknown field, method or setting, or a value of the wrong kind.
     """
+    kind = SPECS.get(fields.get("task", "classification"))
+    if kind is None:
+        raise RecipeError(f"run setting 'task' is {fields['task']!r}; known: {', '.join(SPECS)}")
     try:
-        spec = RunSpec(**fields)
+        spec = kind(**fields)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        known = f"; known: {', '.join(RunSpec.model_fields)}" if first["type"] == "extra_forbidden" else ""
+        known = f"; known: {', '.join(kind.model_fields)}" if first["type"] == "extra_forbidden" else ""
         where = f"run setting {name!r}" if name else "run settings"
         raise RecipeError(f"{where}: {first['msg'].removeprefix('Value error, ').lower()}{known}") from None
-    method = METHODS[spec.method]
+    method = methods_of(spec.task)[spec.method]
     defaults = method_settings(method, {})
     settings = {k: v for k, v in _numbers(method_settings(method, spec.settings), defaults).items() if v != defaults[k]}
     return spec.model_copy(update={"settings": settings})
@@ -128,17 +183,30 @@ def _numbers(settings: dict[str, Any], defaults: dict[str, Any]) -> dict[str, An
     return values
 
 
-def resolve(row: Row, profile: Profile, seed: int = 0) -> RunSpec:
+def resolve(row: Row, profile: Profile, seed: int = 0, task: str = "classification") -> Any:
     """The run of a recipe's row in a profile.
+
+    Args:
+        row: the row.
+        profile: the scale.
+        seed: of the run.
+        task: of the row's table.
+
+    Returns:
+        A ``ClassificationSpec`` or a ``SegmentationSpec``.
 
     Raises:
         RecipeError: the row or the profile has an unknown key.
     """
     backbone = profile.backbone(row.backbone, row.own_backbone)
     start = profile.start(row.start, backbone)
+    if task == "segmentation":
+        scale = profile.segmentation
+    else:
+        scale = profile.classification | (profile.from_random if start == "random" else {})
     fields: dict[str, Any] = {
-        **profile.classification,
-        **(profile.from_random if start == "random" else {}),
+        **scale,
+        "task": task,
         "method": row.method,
         "settings": row.settings,
         "backbone": backbone,
@@ -150,8 +218,8 @@ def resolve(row: Row, profile: Profile, seed: int = 0) -> RunSpec:
     return make_spec(**fields)
 
 
-def row_runs(table: int | str, profile: str) -> list[tuple[Row, str, RunSpec]]:
+def row_runs(table: int | str, profile: str) -> list[tuple[Row, str, Any]]:
     """Every row of a table with its spec's key and its spec; a run id begins with the key and ``-``."""
-    scale = load_profile(profile)
-    specs = [(row, resolve(row, scale)) for row in load_table(table).rows]
+    scale, head = load_profile(profile), load_table(table)
+    specs = [(row, resolve(row, scale, task=head.task)) for row in head.rows]
     return [(row, spec.key, spec) for row, spec in specs]

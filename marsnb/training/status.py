@@ -7,14 +7,14 @@ from marsnb.data.streams import STREAMS
 from marsnb.methods.classification import METHODS
 from marsnb.recipes import load_profile, load_table, profiles, trainable
 from marsnb.training import ledger
-from marsnb.training.spec import RunSpec, row_runs
+from marsnb.training.spec import ClassificationSpec, row_runs
 
 CLASSES = 24
 LABELLED_IMAGES = 5386
 """Training images of MSL v1, for the length of an epoch that is one pass."""
 
 
-def images_per_run(spec: RunSpec) -> int:
+def images_per_run(spec: ClassificationSpec) -> int:
     """Images that a run pushes through the network while training."""
     sizes = {"labelled": spec.batch_labelled, "classes": CLASSES, "unlabelled": spec.batch_unlabelled}
     method = METHODS[spec.method]
@@ -44,7 +44,7 @@ def state(table: str, profile: str) -> dict[str, float]:
     return {"runs": wanted, "done": wanted - len(missing), "seconds": float(have["seconds"].sum()), "to_go": to_go}
 
 
-def _seconds(spec: RunSpec, done: pd.DataFrame) -> float:
+def _seconds(spec: ClassificationSpec, done: pd.DataFrame) -> float:
     probe = METHODS[spec.method].precompute
     like = done[(done["backbone"] == spec.backbone) & ((done["method"] == spec.method) | (not probe))]
     if not probe:

@@ -13,16 +13,17 @@ import torch
 from marsnb.methods.classification import METHODS
 from marsnb.methods.classification._parts import ClassificationMethod
 from marsnb.recipes import load_profile
+from marsnb.training.classification import build_method
 from marsnb.training.cost import CLASS_COUNTS, fake_batches, step_costs
-from marsnb.training.run import build_method, keep_freed_memory, pick_device
-from marsnb.training.spec import RunSpec, make_spec
+from marsnb.training.run import keep_freed_memory, pick_device
+from marsnb.training.spec import ClassificationSpec, make_spec
 
 BOUND = 1.3
 STEPS = int(os.environ.get("MARSNB_BENCH_STEPS", "4"))
 WARM_UP = 1
 
 
-def _stepper(spec: RunSpec, stage: int, device: torch.device):
+def _stepper(spec: ClassificationSpec, stage: int, device: torch.device):
     """A function that takes one step of a stage, on a batch that is there already."""
     method: ClassificationMethod = build_method(spec, CLASS_COUNTS).to(device).train()
     lengths = method.stage_epochs()

@@ -14,7 +14,8 @@ import torch
 from marsnb import paths
 from marsnb.recipes import load_profile, load_table
 from marsnb.training.batches import Batches, open_arrays
-from marsnb.training.run import build_method, keep_freed_memory, open_data, pick_device, resolve
+from marsnb.training.classification import build_method, open_data
+from marsnb.training.run import keep_freed_memory, pick_device, resolve
 from tests.conftest import REAL_DATA
 
 BOUND = 1.15

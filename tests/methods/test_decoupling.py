@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from marsnb.methods.classification._parts import Batch, Task
 from marsnb.methods.classification.lws import ScaledLinear
-from marsnb.training.run import build_method
+from marsnb.training.classification import build_method
 from marsnb.training.spec import make_spec
 
 COUNTS = (4, 3, 2)

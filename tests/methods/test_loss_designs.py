@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from marsnb.losses.class_balanced import effective_weights
 from marsnb.methods.classification._parts import Batch
 from marsnb.methods.classification.ldam_drw import CosineLinear
-from marsnb.training.run import build_method
+from marsnb.training.classification import build_method
 from marsnb.training.spec import make_spec
 
 COUNTS = (40, 20, 10, 5)

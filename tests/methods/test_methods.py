@@ -19,7 +19,7 @@ from marsnb.losses.inter_class import inter_class
 from marsnb.losses.similarity import similarity
 from marsnb.methods.classification import METHODS
 from marsnb.methods.classification._parts import Batch, PairBatch, method_settings
-from marsnb.training.run import build_method
+from marsnb.training.classification import build_method
 from marsnb.training.spec import make_spec
 
 CLASSES = 4

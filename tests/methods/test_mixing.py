@@ -4,7 +4,7 @@ from torch.nn import functional as F
 from torchvision.transforms import v2
 
 from marsnb.methods.classification._parts import Batch
-from marsnb.training.run import build_method
+from marsnb.training.classification import build_method
 from marsnb.training.spec import make_spec
 
 CLASSES = 3

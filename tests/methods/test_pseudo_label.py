@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from marsnb.methods.classification._parts import Batch
 from marsnb.methods.classification.pseudo_label import masked_pseudo_cross_entropy, untracked_batchnorm
-from marsnb.training.run import build_method
+from marsnb.training.classification import build_method
 from marsnb.training.spec import make_spec
 
 

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from marsnb.methods.classification._parts import Batch, PairBatch
 from marsnb.methods.classification.sscl import calibrated, class_aware_contrast, update_momentum
-from marsnb.training.run import build_method
+from marsnb.training.classification import build_method
 from marsnb.training.spec import make_spec
 
 CLASSES, BATCH = 3, 5

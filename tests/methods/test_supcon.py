@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from marsnb.methods.classification._parts import Batch, PairBatch, Task
-from marsnb.training.run import build_method
+from marsnb.training.classification import build_method
 from marsnb.training.spec import make_spec
 
 COUNTS = (4, 3, 2)

@@ -12,11 +12,13 @@ from marsnb.errors import RecipeError, TrainingError
 from marsnb.models.backbones import build_backbone
 from marsnb.training import pretrain
 from marsnb.training.pretrain import PretrainSpec, moco_mars_weights, open_pool, start_before
-from marsnb.training.spec import RunSpec
+from marsnb.training.spec import ClassificationSpec
 
 CPU = torch.device("cpu")
 BUDGET = PretrainSpec(steps=4, batch=4, queue=8)
-SPEC = RunSpec(dataset="tiny", image_size=32, method="cross_entropy", backbone="test_resnet", start="moco_mars")
+SPEC = ClassificationSpec(
+    dataset="tiny", image_size=32, method="cross_entropy", backbone="test_resnet", start="moco_mars"
+)
 
 
 @dataclass
@@ -52,7 +54,9 @@ def tiny_data(changed: tuple[int, ...] = (), unlabelled: bool = True) -> Classif
     )
 
 
-def weights(spec: RunSpec = SPEC, data: ClassificationData | None = None, budget: PretrainSpec = BUDGET) -> dict:
+def weights(
+    spec: ClassificationSpec = SPEC, data: ClassificationData | None = None, budget: PretrainSpec = BUDGET
+) -> dict:
     return torch.load(moco_mars_weights(spec, data or tiny_data(), CPU, budget), weights_only=True)
 
 

@@ -153,7 +153,7 @@ def test_a_broken_loss_stops_the_run_without_a_ledger_line(monkeypatch):
 
 
 def test_two_processes_do_not_train_one_run():
-    from marsnb.training.run import open_data
+    from marsnb.training.classification import open_data
 
     spec = tiny(epochs=1)
     run_id, _ = run_id_of(spec, open_data(spec))

@@ -8,7 +8,7 @@ import torch
 from marsnb.data.base import LabelledList
 from marsnb.errors import TrainingError
 from marsnb.training.batches import Arrays, Batches
-from marsnb.training.run import build_method
+from marsnb.training.classification import build_method
 from marsnb.training.schedule import Schedule
 from marsnb.training.spec import make_spec
 

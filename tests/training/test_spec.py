@@ -7,7 +7,7 @@ from marsnb.errors import RecipeError
 from marsnb.methods.classification import METHODS
 from marsnb.methods.classification._parts import method_settings
 from marsnb.recipes import Row, load_profile, load_table, profiles, trainable
-from marsnb.training.spec import RunSpec, make_spec, resolve, row_runs
+from marsnb.training.spec import ClassificationSpec, make_spec, resolve, row_runs
 
 FIELDS = {"dataset": "synthetic", "image_size": 64, "method": "semi_supervised", "backbone": "b", "start": "s"}
 # Another value for each field of a spec but the seed.
@@ -81,7 +81,9 @@ def test_rows_that_are_one_run_share_it():
 
 
 def test_key_is_of_everything_but_the_seed():
-    assert set(RunSpec.model_fields) - {"seed", "task"} == set(OTHER), "a new field needs another value in OTHER"
+    assert set(ClassificationSpec.model_fields) - {"seed", "task"} == set(OTHER), (
+        "a new field needs another value in OTHER"
+    )
     base = spec(evaluate=("test",))  # so that train+val is allowed
     assert spec(evaluate=("test",), seed=7).key == base.key
     keys = {field: spec(**{"evaluate": ("test",), field: value}).key for field, value in OTHER.items()}
@@ -91,7 +93,9 @@ def test_key_is_of_everything_but_the_seed():
 
 
 def test_what_equals_a_default_does_not_enter_the_key():
-    defaults = {name: field.default for name, field in RunSpec.model_fields.items() if not field.is_required()}
+    defaults = {
+        name: field.default for name, field in ClassificationSpec.model_fields.items() if not field.is_required()
+    }
     assert spec(**defaults).key == spec().key
     for name in METHODS:
         settings = method_settings(METHODS[name], {})

@@ -1,0 +1,110 @@
+"""What the segmentation methods share: batches, the optimizer, cross entropy over labelled pixels."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from marsnb.losses._elements import IGNORE_INDEX
+from marsnb.methods._base import Method
+from marsnb.models.segmenter import Segmenter
+
+
+class PolySchedule(Protocol):
+    """Learning rate as a function of the share of steps done (``marsnb.training.schedule``)."""
+
+    @property
+    def momentum(self) -> float:
+        """Of SGD."""
+        ...
+
+    @property
+    def weight_decay(self) -> float:
+        """L2 penalty of the optimizer."""
+        ...
+
+    def rate(self, done: float) -> float:
+        """The rate where ``done``, a share from 0 to 1, of the steps are done."""
+        ...
+
+
+@dataclass(frozen=True)
+class MaskBatch:
+    """One batch of images with their masks.
+
+    Attributes:
+        images: ``(B, 3, H, W)`` in [0, 1], augmented; grey images carry three equal channels.
+        labels: ``(B, H, W)``, int64; 255 where there is no label.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+
+class SegmentationMethod(Method):
+    """A way to train a segmenter, in the paper's steps: each is one of ``Method``'s stages.
+
+    A subclass names its ``steps``, and writes ``step``, which looks at ``step_name``.
+
+    Args:
+        model: backbone and heads.
+        schedule: learning rates (paper: SGD, 0.01, polynomial annealing). It begins anew with each step.
+
+    Attributes:
+        steps: names of the steps, in their order, each of the run's ``epochs`` (paper: 60).
+    """
+
+    # departure: the paper does not say how long the rows without some step are trained, or how its annealing meets the
+    # steps. Here every row has the two steps with cross entropy, and the rate begins anew with each step, so that rows
+    # differ in their losses alone.
+    model: Segmenter
+    schedule: PolySchedule
+    streams: ClassVar[tuple[str, ...]] = ("labelled",)
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """Two of cross entropy where a method has no steps of its own."""
+        return ("joint", "joint")
+
+    @property
+    def step_name(self) -> str:
+        """The step that training is in."""
+        return self.steps[self.stage]
+
+    def stage_epochs(self) -> list[int]:
+        """Epochs of each step."""
+        return [self.task.epochs] * len(self.steps)
+
+    def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Eq. 8: mean over images of the mean over an image's labelled pixels; 0 where nothing is labelled.
+
+        Args:
+            logits: of the segmentation head.
+            labels: class of each pixel.
+
+        Shape:
+            ``logits``: ``(B, C, H, W)``; ``labels``: ``(B, H, W)``.
+        """
+        losses = F.cross_entropy(logits.float(), labels, ignore_index=IGNORE_INDEX, reduction="none")  # (B, H, W)
+        pixels = (labels != IGNORE_INDEX).sum(dim=(1, 2))  # (B,)
+        return (losses.sum(dim=(1, 2)) / pixels.clamp_min(1)).sum() / (pixels > 0).sum().clamp_min(1)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """SGD with momentum over all parameters that learn; those that a step does not use stay as they are."""
+        parameters = [p for p in self.parameters() if p.requires_grad]
+        return torch.optim.SGD(
+            [{"params": parameters, "lr": self.schedule.rate(0.0), "name": "all"}],
+            momentum=self.schedule.momentum,
+            weight_decay=self.schedule.weight_decay,
+        )
+
+    def on_train_epoch_start(self) -> None:
+        """Set the epoch's step; it depends on the epoch alone, so none is stored."""
+        self.begin_epoch(self.current_epoch)
+
+    def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
+        """Anneal the rate, step by step."""
+        done = (self.epoch + batch_idx / self.task.steps) / self.task.epochs
+        self.set_rates({"all": self.schedule.rate(done)})

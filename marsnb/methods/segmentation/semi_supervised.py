@@ -1,0 +1,107 @@
+"""The paper's full model for segmentation, in three steps; Table 9's ablations are its switches."""
+
+import torch
+from torch import Tensor
+
+from marsnb.losses._elements import IGNORE_INDEX, labels_at
+from marsnb.losses.element_wise import element_wise
+from marsnb.methods.segmentation import METHODS
+from marsnb.methods.segmentation._parts import MaskBatch, PolySchedule, SegmentationMethod
+from marsnb.models.memory_bank import MemoryBank
+from marsnb.models.pseudo_labels import merge_pseudo_labels
+from marsnb.models.segmenter import Segmenter
+
+
+@METHODS.register("semi_supervised")
+class SemiSupervised(SegmentationMethod):
+    """Contrastive pretraining, then cross entropy with contrast, then the same with online pseudo labels.
+
+    Pseudo labels feed the contrast and the memory bank only; cross entropy keeps the labels as they are. They are
+    predicted by the network as it is, on the batch as it is augmented, at every step.
+
+    Args:
+        model: backbone and heads.
+        schedule: learning rates.
+        weight_s: lambda_seg^s, of the contrast beside cross entropy (paper: 0.001). Alone, it has weight 1.
+        temperature: tau of Eq. 7 (paper: 0.07).
+        threshold: confidence that a pseudo label must exceed (paper: 0.9).
+        queue: entries of the memory bank per class (paper: 32).
+        pretrain: whether there is a first step, of contrast alone.
+        contrast: whether the other steps have the contrast.
+        pseudo_labels: whether the last step has pseudo labels; without, it repeats the one before.
+
+    Reference: paper, Eq. 7, Eq. 9, sections 5.2 and 5.3.
+    """
+
+    def __init__(
+        self,
+        model: Segmenter,
+        schedule: PolySchedule,
+        *,
+        weight_s: float = 0.001,
+        temperature: float = 0.07,
+        threshold: float = 0.9,
+        queue: int = 32,
+        pretrain: bool = True,
+        contrast: bool = True,
+        pseudo_labels: bool = True,
+    ) -> None:
+        super().__init__(model, schedule)
+        self.weight_s = weight_s
+        self.temperature = temperature
+        self.threshold = threshold
+        self.pretrain, self.contrast, self.pseudo_labels = pretrain, contrast, pseudo_labels
+        self.bank = MemoryBank(model.num_classes, model.embedding_dim, queue)
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """Names of the steps."""
+        last = "pseudo" if self.contrast and self.pseudo_labels else "joint"
+        return ("pretrain", "joint", last) if self.pretrain else ("joint", last)
+
+    def contrast_of(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Eq. 7 against the bank as the steps before left it, which then takes these embeddings.
+
+        Shape:
+            ``embeddings``: ``(B, D, h, w)``; ``labels``: ``(B, h, w)``.
+        """
+        loss = element_wise(embeddings, labels, self.bank.prototypes, self.bank.valid, self.temperature)
+        self.bank.enqueue(embeddings, labels)
+        return loss
+
+    def step(self, labelled: MaskBatch) -> dict[str, Tensor]:  # type: ignore[override]
+        """L = L_s first, then L = L_ce + lambda_s * L_s."""
+        if self.step_name == "pretrain":
+            embeddings = self.model.embed(labelled.images)  # (B, D, H / 4, W / 4)
+            contrast = self.contrast_of(embeddings, labels_at(labelled.labels, grid_of(embeddings)))
+            return {"loss": contrast, "element_wise": contrast}
+        if not self.contrast:
+            ce = self.cross_entropy(self.model(labelled.images), labelled.labels)
+            return {"loss": ce, "ce": ce}
+        logits, embeddings = self.model.both(labelled.images)
+        grid = grid_of(embeddings)
+        labels = known = labels_at(labelled.labels, grid)
+        if self.step_name == "pseudo":
+            labels = merge_pseudo_labels(logits, labelled.labels, self.threshold, size=grid)
+        ce = self.cross_entropy(logits, labelled.labels)
+        contrast = self.contrast_of(embeddings, labels)
+        losses = {"loss": ce + self.weight_s * contrast, "ce": ce, "element_wise": contrast}
+        if self.step_name == "pseudo":
+            losses["pseudo_share"] = filled_share(known, labels)
+        return losses
+
+
+def grid_of(maps: Tensor) -> tuple[int, int]:
+    """Height and width of feature maps ``(B, D, h, w)``."""
+    return maps.shape[2], maps.shape[3]
+
+
+def filled_share(known: Tensor, merged: Tensor) -> Tensor:
+    """Share of the unlabelled elements that pseudo labels filled; 0 where every element is labelled.
+
+    Shape:
+        ``known``, ``merged``: ``(B, h, w)``; the result is a scalar.
+    """
+    unlabelled = known == IGNORE_INDEX
+    filled = unlabelled & (merged != IGNORE_INDEX)
+    return filled.sum() / torch.clamp_min(unlabelled.sum(), 1)

@@ -1,0 +1,103 @@
+"""How runs of classification are opened, prepared and scored."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from marsnb.data import DATASETS
+from marsnb.data.base import ClassificationData
+from marsnb.data.streams import STREAMS
+from marsnb.methods._base import Task
+from marsnb.methods.classification import METHODS
+from marsnb.models.backbones import build_backbone
+from marsnb.models.classifier import Classifier
+from marsnb.training.batches import Arrays, Batches, open_arrays, training_list
+from marsnb.training.evaluate import Scores, diagnostics, forward_all, score, write_predictions
+from marsnb.training.pretrain import PretrainSpec, moco_mars_weights, start_before
+from marsnb.training.spec import ClassificationSpec
+from marsnb.training.work import Work
+
+
+def open_data(spec: ClassificationSpec) -> ClassificationData:
+    """The data set that a spec names."""
+    return DATASETS[spec.dataset](spec.protocol, **spec.data_options)
+
+
+def sees_unlabelled(spec: ClassificationSpec) -> bool:
+    """Whether the method is fed unlabelled images."""
+    return any(STREAMS[name].source == "unlabelled" for name in METHODS[spec.method].streams)
+
+
+def fingerprint_of(spec: ClassificationSpec, data: ClassificationData) -> str:
+    """Digest of the data, the unlabelled images among them where the method or its start saw them."""
+    parts = [data.fingerprint]
+    if (sees_unlabelled(spec) or start_before(spec.start) is not None) and data.unlabelled:
+        parts.append(data.unlabelled.fingerprint)
+    return hashlib.sha256(":".join(parts).encode()).hexdigest()[:16]
+
+
+def start_weights(spec: ClassificationSpec, data: ClassificationData, device: torch.device) -> str:
+    """What the backbone starts from: the spec's own start, or the file that pretraining on the data's images left."""
+    if start_before(spec.start) is None:
+        return spec.start
+    return str(moco_mars_weights(spec, data, device, PretrainSpec(steps=spec.pretrain_steps)))
+
+
+def build_method(
+    spec: ClassificationSpec, class_counts: Sequence[int], start: str | None = None, steps: int = 1
+) -> Any:
+    """The method with its model, weights drawn from the spec's seed.
+
+    Args:
+        spec: the run.
+        class_counts: training images of each class.
+        start: takes the place of the spec's.
+        steps: per epoch.
+    """
+    torch.manual_seed(spec.seed)
+    backbone = build_backbone(spec.backbone, start or spec.start, seed=spec.seed)
+    model = Classifier(backbone, len(class_counts), batchnorm=spec.batchnorm)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    method = METHODS[spec.method](model, spec.schedule, **spec.settings)
+    method.prepare(Task(tuple(int(n) for n in class_counts), spec.epochs, steps))
+    return method
+
+
+def _with_features(arrays: Arrays, model: Classifier, device: torch.device) -> Arrays:
+    model.to(device)
+    features = forward_all(model.backbone, arrays.images, np.arange(len(arrays.images)), device)
+    return Arrays(features.numpy(), None, arrays.splits)
+
+
+def prepare(spec: ClassificationSpec, data: ClassificationData, device: torch.device) -> Work:
+    """The run, ready to train."""
+    counts = np.bincount(training_list(data, spec.train_on).labels, minlength=len(data.class_names))
+    start = start_weights(spec, data, device)
+    steps = spec.steps_per_epoch or int(counts.sum()) // spec.batch_labelled
+    method = build_method(spec, counts.tolist(), start, steps)
+    arrays = open_arrays(data, spec.image_size, unlabelled=sees_unlabelled(spec), train_on=spec.train_on)
+    if method.precompute:
+        arrays = _with_features(arrays, method.model, device)
+    batches = Batches(arrays, method.streams, spec, lambda epoch: method.streams_of(method.stage_at(epoch)[0]))
+    latest: dict[str, Scores] = {}  # of the epoch that was assessed last: the splits are whole, so they are the scores
+
+    def scores_of(method: Any, device: torch.device) -> dict[str, Scores]:
+        latest.update({s: score(method.model, arrays, arrays.splits[s], device) for s in spec.evaluate})
+        return latest
+
+    def assess(method: Any, device: torch.device) -> dict[str, float]:
+        values = {f"{split}/top1": s.top1 for split, s in scores_of(method, device).items()}
+        images = arrays.splits["val"]
+        return values | diagnostics(method.model, method.embedding, arrays, images, spec.image_size, device)
+
+    def last(method: Any, device: torch.device) -> dict[str, Scores]:
+        return latest or scores_of(method, device)  # none where it was stopped between its last epoch and the ledger
+
+    def keep(scores: dict[str, Scores], folder: Path) -> None:
+        write_predictions(scores, data, folder / "predictions.csv")
+
+    return Work(method, batches, assess, last, keep, data.class_names, "top1")

@@ -1,0 +1,101 @@
+"""Scores of a segmenter on a split, and how far its pseudo labels can be trusted there."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from marsnb.data.segmentation import UNLABELLED, SegmentationData
+from marsnb.files import write_whole
+from marsnb.models.segmenter import Segmenter
+from marsnb.training.batches import to_unit
+from marsnb.training.pairs import PairArrays, to_colour
+from marsnb.training.segmentation_metrics import METRICS, SegmentationScores, confusion_matrices
+
+CHUNK = 32
+"""Images per forward pass."""
+THRESHOLDS = (0.99, 0.9, 0.7, 0.5)
+"""Of Table 10, at which pseudo labels are looked at."""
+
+
+@dataclass(frozen=True)
+class Confident:
+    """Pixels whose confidence exceeds each threshold, among the labelled pixels of a split.
+
+    Attributes:
+        pixels: of each class that is predicted, ``(T, C)``.
+        right: those of them that the label confirms, ``(T, C)``.
+        labelled: labelled pixels of each class, ``(C,)``.
+    """
+
+    pixels: NDArray[np.int64]
+    right: NDArray[np.int64]
+    labelled: NDArray[np.int64]
+
+    def values(self, class_names: tuple[str, ...]) -> dict[str, float]:
+        """``coverage@T`` and ``precision@T``, over all and per predicted class; a precision of nothing is left out."""
+        found: dict[str, float] = {}
+        for t, threshold in enumerate(THRESHOLDS):
+            found[f"coverage@{threshold}"] = float(self.pixels[t].sum() / max(1, self.labelled.sum()))
+            if self.pixels[t].sum():
+                found[f"precision@{threshold}"] = float(self.right[t].sum() / self.pixels[t].sum())
+            for c, name in enumerate(class_names):
+                found[f"coverage@{threshold}/{name}"] = float(self.pixels[t, c] / max(1, self.labelled.sum()))
+                if self.pixels[t, c]:
+                    found[f"precision@{threshold}/{name}"] = float(self.right[t, c] / self.pixels[t, c])
+        return found
+
+
+def evenly(indices: NDArray[np.int64], count: int | None) -> NDArray[np.int64]:
+    """``count`` of the indices, evenly spread; all of them where there are no more, or ``count`` is ``None``."""
+    if count is None or count >= len(indices):
+        return indices
+    return indices[np.linspace(0, len(indices) - 1, count).round().astype(np.int64)]
+
+
+def score_pixels(
+    model: Segmenter, arrays: PairArrays, indices: NDArray[np.int64], device: torch.device
+) -> tuple[SegmentationScores, Confident]:
+    """Predictions of ``model`` on the chosen pairs, in evaluation mode, at the run's size.
+
+    Returns:
+        A confusion matrix per image, and the confident pixels of all of them.
+    """
+    model.eval()
+    classes, matrices = model.num_classes, []
+    pixels, right = (np.zeros((len(THRESHOLDS), classes), dtype=np.int64) for _ in range(2))
+    with torch.inference_mode():
+        for start in range(0, len(indices), CHUNK):
+            chosen = indices[start : start + CHUNK]
+            images = to_unit(to_colour(arrays.images[chosen]).to(device)).contiguous(memory_format=torch.channels_last)
+            labels = torch.from_numpy(np.ascontiguousarray(arrays.masks[chosen])).to(device)
+            confidence, predicted = model(images).float().softmax(dim=1).max(dim=1)  # (B, H, W) each
+            matrices.append(confusion_matrices(predicted, labels, classes))
+            known = labels != UNLABELLED
+            for t, threshold in enumerate(THRESHOLDS):
+                sure = known & (confidence > threshold)
+                pixels[t] += torch.bincount(predicted[sure], minlength=classes).cpu().numpy()
+                right[t] += torch.bincount(predicted[sure & (predicted == labels)], minlength=classes).cpu().numpy()
+    scores = SegmentationScores(np.concatenate(matrices))
+    return scores, Confident(pixels, right, scores.matrix.sum(axis=1))
+
+
+def curve_values(scores: SegmentationScores, sure: Confident, class_names: tuple[str, ...]) -> dict[str, float]:
+    """What the curves keep of an epoch; values that are not defined are left out."""
+    values = {metric: scores.value(metric) for metric in METRICS}
+    return {name: value for name, value in (values | sure.values(class_names)).items() if np.isfinite(value)}
+
+
+def write_matrices(scores: dict[str, SegmentationScores], data: SegmentationData, path: Path) -> None:
+    """Confusion matrix of each image of the scored splits as CSV: ``split, name, LABEL>PREDICTION, ...`` in pixels."""
+    cells = [f"{label}>{predicted}" for label in data.class_names for predicted in data.class_names]
+    parts = []
+    for split, s in scores.items():
+        part = pd.DataFrame(s.matrices.reshape(len(s.matrices), -1), columns=cells)
+        part.insert(0, "name", [data.names[i] for i in getattr(data, split)])
+        part.insert(0, "split", split)
+        parts.append(part)
+    write_whole(path, pd.concat(parts).to_csv(index=False, lineterminator="\n"))

@@ -1,0 +1,67 @@
+"""How runs of segmentation are opened, prepared and scored."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from marsnb.data import SEGMENTATION_DATASETS
+from marsnb.data.segmentation import SegmentationData
+from marsnb.methods._base import Task
+from marsnb.methods.segmentation import METHODS
+from marsnb.models.segmenter import build_segmenter
+from marsnb.training.pairs import PairBatches, open_pair_arrays
+from marsnb.training.pixels import curve_values, evenly, score_pixels, write_matrices
+from marsnb.training.segmentation_metrics import SegmentationScores
+from marsnb.training.spec import SegmentationSpec
+from marsnb.training.work import Work
+
+
+def open_data(spec: SegmentationSpec) -> SegmentationData:
+    """The data set that a spec names."""
+    return SEGMENTATION_DATASETS[spec.dataset](spec.protocol, **spec.data_options)
+
+
+def fingerprint_of(spec: SegmentationSpec, data: SegmentationData) -> str:
+    """Digest of the pairs and the splits."""
+    return data.fingerprint[:16]
+
+
+def build_method(spec: SegmentationSpec, num_classes: int, steps: int = 1) -> Any:
+    """The method with its model, weights drawn from the spec's seed.
+
+    Args:
+        spec: the run.
+        num_classes: C.
+        steps: per epoch.
+    """
+    torch.manual_seed(spec.seed)
+    shape = {"decoder_channels": spec.decoder_channels, "dropout": spec.dropout}
+    model = build_segmenter(spec.backbone, num_classes, spec.start, seed=spec.seed, **shape)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    method = METHODS[spec.method](model, spec.schedule, **spec.settings)
+    method.prepare(Task((0,) * num_classes, spec.epochs, steps))
+    return method
+
+
+def prepare(spec: SegmentationSpec, data: SegmentationData, device: torch.device) -> Work:
+    """The run, ready to train."""
+    arrays = open_pair_arrays(data, spec)
+    batches = PairBatches(arrays, METHODS[spec.method].streams, spec)
+    method = build_method(spec, len(data.class_names), batches.steps)
+
+    def assess(method: Any, device: torch.device) -> dict[str, float]:
+        values: dict[str, float] = {}
+        for split in spec.evaluate:
+            chosen = evenly(arrays.splits[split], spec.curve_images)
+            found = curve_values(*score_pixels(method.model, arrays, chosen, device), data.class_names)
+            values |= {f"{split}/{name}": value for name, value in found.items()}
+        return values
+
+    def score(method: Any, device: torch.device) -> dict[str, SegmentationScores]:
+        return {s: score_pixels(method.model, arrays, arrays.splits[s], device)[0] for s in spec.evaluate}
+
+    def keep(scores: dict[str, SegmentationScores], folder: Path) -> None:
+        write_matrices(scores, data, folder / "matrices.csv")
+
+    return Work(method, batches, assess, score, keep, data.class_names, "miou")
