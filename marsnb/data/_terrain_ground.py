@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.uint8]
+Window = tuple[slice, slice]
 
 NATIVE = 128  # side of an image and of its mask in pixels
 LAST_SOL = 2579  # of the paper's AI4Mars
@@ -20,7 +21,7 @@ ROCKS = (2.6, 1.6)  # mean rocks per image at those sols: about twice the paper'
 
 _AXIS = (np.arange(NATIVE) + 0.5) * 2 / NATIVE - 1  # pixel centres in half image widths
 Y, X = np.meshgrid(_AXIS, _AXIS, indexing="ij")
-_LATTICE = 64
+_WRAP = 63  # noise repeats after 64 lumps
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,17 @@ class Rock:
     inset: Array
     slope: Array
 
-    def height(self, dx: float = 0.0, dy: float = 0.0, scale: float = 1.0) -> tuple[Array, NDArray[np.intp]]:
-        """Height above the ground, positive inside, and the face that is seen there, both ``(128, 128)``."""
-        p, q = (X - self.x - dx) / (self.size * scale), (Y - self.y - dy) / (0.8 * self.size * scale)
-        faces = np.stack([
-            s * (i - np.cos(a) * p - np.sin(a) * q) for a, i, s in zip(self.angle, self.inset, self.slope, strict=True)
-        ])  # (faces, 128, 128)
-        return faces.min(axis=0), faces.argmin(axis=0)
+    def seen(self, dx: float = 0.0, dy: float = 0.0, scale: float = 1.0) -> tuple[Window, Array, NDArray[np.intp]]:
+        """The rock, moved and scaled: where it is, how high it is there (positive inside), and which face is seen."""
+        x, y, reach = self.x + dx, self.y + dy, 1.3 * self.size * scale
+        edges = [int(np.clip((e + 1) * NATIVE / 2, 0, NATIVE)) for e in (y - reach, y + reach, x - reach, x + reach)]
+        window = (slice(edges[0], edges[1] + 1), slice(edges[2], edges[3] + 1))
+        p, q = (X[window] - x) / (self.size * scale), (Y[window] - y) / (0.8 * self.size * scale)
+        height, face = np.full(p.shape, np.inf), np.zeros(p.shape, np.intp)
+        for k, (a, i, s) in enumerate(zip(self.angle, self.inset, self.slope, strict=True)):
+            plane = s * (i - np.cos(a) * p - np.sin(a) * q)
+            face, height = np.where(plane < height, k, face), np.minimum(plane, height)
+        return window, height, face
 
 
 @dataclass(frozen=True)
@@ -69,23 +74,28 @@ class Ground:
         """Class of each pixel, ``(128, 128)``, codes 0 to 3; none is without a label."""
         codes = self.codes.copy()
         for rock in self.rocks:
-            codes[rock.height()[0] > 0] = BIG_ROCK
+            window, height, _ = rock.seen()
+            codes[window][height > 0] = BIG_ROCK
         return codes
 
 
 def noise(rng: np.random.Generator, x: Array, y: Array, scale: float) -> Array:
     """Smooth noise in [0, 1] at ground positions; ``scale`` is the size of its lumps."""
-    table = rng.random((_LATTICE, _LATTICE))
-    corners, shares = [], []
-    for value in (y / scale, x / scale):
-        low = np.floor(value)
-        share = value - low
-        corners.append(low.astype(np.intp))
-        shares.append(share * share * (3 - 2 * share))
-    (i, j), (s, t) = corners, shares
-    i0, i1, j0, j1 = i % _LATTICE, (i + 1) % _LATTICE, j % _LATTICE, (j + 1) % _LATTICE
-    upper, lower = table[i0, j0] * (1 - t) + table[i0, j1] * t, table[i1, j0] * (1 - t) + table[i1, j1] * t
-    return upper * (1 - s) + lower * s
+    table = rng.random((_WRAP + 1) ** 2)
+    (i, s), (j, t) = _split(y / scale), _split(x / scale)
+    i0, i1, j0, j1 = (i & _WRAP) * (_WRAP + 1), ((i + 1) & _WRAP) * (_WRAP + 1), j & _WRAP, (j + 1) & _WRAP
+    upper, lower = table.take(i0 + j0), table.take(i1 + j0)
+    upper += t * (table.take(i0 + j1) - upper)
+    lower += t * (table.take(i1 + j1) - lower)
+    upper += s * (lower - upper)
+    return upper
+
+
+def _split(value: Array) -> tuple[NDArray[np.int64], Array]:
+    """The whole part, and the rest eased in and out."""
+    whole = np.floor(value)
+    rest = value - whole
+    return whole.astype(np.int64), rest * rest * (3 - 2 * rest)
 
 
 def _top(field: Array, among: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ from marsnb.data._terrain_ground import BEDROCK, LAST_SOL, NATIVE, SAND, SOIL, A
 _TONE = (0.50, 0.54, 0.47)  # mean grey of soil, bedrock and sand
 _SPREAD = 0.16  # how much it differs from image to image
 _NEIGHBOURS = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
-_CELLS = 64
+_WRAP = 63  # the pattern of points repeats after 64
 
 Sun = tuple[float, float, float]
 """Where the light comes from, to the right and away from the camera, and how strongly it models."""
@@ -27,28 +27,29 @@ class _Cells:
     """
 
     def __init__(self, rng: np.random.Generator, x: Array, y: Array, cell: float) -> None:
-        table = rng.random((5, _CELLS, _CELLS))
+        table = rng.random((5, (_WRAP + 1) ** 2))
         x, y = x / cell, y / cell
         column, row = np.floor(x).astype(np.intp), np.floor(y).astype(np.intp)
         self.near, second = np.full(x.shape, np.inf), np.full(x.shape, np.inf)
         self.dx, self.dy = np.zeros(x.shape), np.zeros(x.shape)
-        owner = np.zeros((2, *x.shape), np.intp)
+        owner = np.zeros(x.shape, np.intp)
         for i, j in _NEIGHBOURS:
-            a, b = (row + i) % _CELLS, (column + j) % _CELLS
-            dx, dy = x - column - j - 0.1 - 0.8 * table[0, a, b], y - row - i - 0.1 - 0.8 * table[1, a, b]
+            point = ((row + i) & _WRAP) * (_WRAP + 1) + ((column + j) & _WRAP)
+            dx, dy = x - column - j - 0.1 - 0.8 * table[0, point], y - row - i - 0.1 - 0.8 * table[1, point]
             distance = np.sqrt(dx * dx + dy * dy)
             closer = distance < self.near
             second = np.where(closer, self.near, np.minimum(second, distance))
             self.near = np.where(closer, distance, self.near)
             self.dx, self.dy = np.where(closer, dx, self.dx), np.where(closer, dy, self.dy)
-            owner = np.where(closer, np.stack([a, b]), owner)
+            owner = np.where(closer, point, owner)
         self.gap = second - self.near
-        self.draw = table[2:, owner[0], owner[1]]
+        self.draw = table[2:, owner]
 
 
 def _soil(rng: np.random.Generator, x: Array, y: Array, step: Array, sun: Sun) -> Array:
     """Fine ground strewn with pebbles that throw shadows."""
-    tone = 0.10 * (noise(rng, x, y, 0.4) - 0.5) + 0.12 * (noise(rng, x, y, 0.07) - 0.5) + 0.07 * (rng.random(x.shape) - 0.5)
+    lumps, grain = noise(rng, x, y, 0.4) - 0.5, noise(rng, x, y, 0.07) - 0.5
+    tone = 0.10 * lumps + 0.12 * grain + 0.07 * (rng.random(x.shape) - 0.5)
     for cell in (0.085, 0.21):
         pebbles = _Cells(rng, x, y, cell)
         radius = (0.16 + 0.26 * pebbles.draw[0]) * (pebbles.draw[1] < 0.6)
@@ -71,7 +72,8 @@ def _bedrock(rng: np.random.Generator, x: Array, y: Array, step: Array, sun: Sun
     crack = np.clip(1 - plates.gap / 0.09, 0, 1)
     edge = np.clip(1 - plates.gap / 0.28, 0, 1) * (sun[0] * plates.dx + sun[1] * plates.dy) / (plates.near + 0.1)
     period = 0.07 + 0.05 * r[2]
-    wave = np.sin(2 * np.pi * (across + 0.2 * plates.draw[0] + 0.08 * noise(rng, x, y, 0.5)) / period)
+    straight = np.cos(turn) * y - np.sin(turn) * x + 0.05 * noise(rng, x, y, 0.4)
+    wave = np.sin(2 * np.pi * (straight / period + plates.draw[0]))  # layers run on, displaced from plate to plate
     layers = np.clip(2.5 * wave, -1, 1) * np.clip(period / (2 * step) - 0.6, 0, 1) * plates.draw[1]
     rough = 0.10 * (noise(rng, x, y, 0.05) - 0.5) + 0.03 * (rng.random(x.shape) - 0.5)
     tone = 0.16 * (plates.draw[2] - 0.5) + 0.09 * layers * sun[2] + 0.17 * sun[2] * edge + rough
@@ -95,20 +97,22 @@ def _sand(rng: np.random.Generator, x: Array, y: Array, step: Array, sun: Sun) -
 _TEXTURES = {SOIL: _soil, BEDROCK: _bedrock, SAND: _sand}
 
 
-def _boulder(tone: Array, rock: Rock, rng: np.random.Generator, sun: Sun) -> Array:
+def _boulder(tone: Array, rock: Rock, rng: np.random.Generator, sun: Sun) -> None:
     """Draws a rock and its shadow over the ground."""
     long = 0.35 + 0.5 * sun[2]
     shadow: NDArray[np.bool_] = np.zeros(tone.shape, bool)
     for part in (0.25, 0.5, 0.75, 1.0):
         dx, dy = -sun[0] * long * part * rock.size, (0.22 + 0.25 * sun[1]) * part * rock.size
-        shadow |= rock.height(dx, dy, 1 - 0.2 * part)[0] > 0
-    tone = np.where(shadow, 0.45 * tone, tone)
-    height, face = rock.height()
+        window, height, _ = rock.seen(dx, dy, 1 - 0.2 * part)
+        shadow[window] |= height > 0
+    tone[shadow] *= 0.45
+    window, height, face = rock.seen()
     facing = np.cos(rock.angle) * sun[0] - np.sin(rock.angle) * (0.5 * sun[1] + 0.6)  # upper faces see the sky
     bright = 0.36 + 0.2 * rng.random() + 0.2 * sun[2] * facing * np.minimum(rock.slope, 1.2)
     top = height > 0.4 + 0.2 * rng.random()
-    skin = np.where(top, 0.62 - 0.1 * rng.random(), bright[face]) + 0.22 * (noise(rng, X, Y, 0.06) - 0.5)
-    return np.where(height > 0, skin, tone)
+    skin = np.where(top, 0.62 - 0.1 * rng.random(), bright[face])
+    skin += 0.22 * (noise(rng, X[window], Y[window], 0.06) - 0.5)
+    tone[window] = np.where(height > 0, skin, tone[window])
 
 
 def photograph(ground: Ground, sol: int, look: np.random.Generator, shot: np.random.Generator) -> Array:
@@ -126,7 +130,7 @@ def photograph(ground: Ground, sol: int, look: np.random.Generator, shot: np.ran
     age, r = sol / LAST_SOL, look.random(8)
     side = -1.0 if r[0] < 0.95 - 0.9 * age else 1.0
     away = 1.2 * (r[1] - 0.5)
-    sun = (side * float(np.sqrt(1 - away**2)), away, 0.65 + 0.3 * age + 0.3 * r[2])
+    sun = (side * float(np.sqrt(1 - away**2)), away, 0.75 + 0.35 * age + 0.35 * r[2])
     tone = np.zeros(ground.x.shape)
     for code, texture in _TEXTURES.items():
         here, bright = ground.codes == code, _TONE[code] + _SPREAD * (r[3 + code] - 0.5)
@@ -134,7 +138,7 @@ def photograph(ground: Ground, sol: int, look: np.random.Generator, shot: np.ran
         tone[here] = bright + surface - (surface.mean() if surface.size else 0)
     tone += 0.16 * (noise(look, ground.x, ground.y, 1.1) - 0.5) + 0.08 * (noise(look, ground.x, ground.y, 0.35) - 0.5)
     for rock in ground.rocks:
-        tone = _boulder(tone, rock, look, sun)
+        _boulder(tone, rock, look, sun)
     haze = (0.12 + 0.28 * age) * np.clip(0.6 - 0.6 * Y, 0, 1) ** 1.5
     tone = tone * (1 - haze) + 0.62 * haze
     gain = (1.22 - 0.42 * age) * (0.9 + 0.2 * r[6]) * (0.97 + 0.06 * shot.random())

@@ -1,7 +1,7 @@
 """Synthetic terrain: generated grey images of Mars with masks, for when AI4Mars is not at hand.
 
-It is made so that what the paper is about shows on it within minutes: few labels, wrong labels, and a mix of classes and a
-light that change between train and test. It says nothing about Mars: a number measured on it is not comparable.
+It is made so that what the paper is about shows on it within minutes: few labels, wrong labels, and a mix of classes and
+a light that change between train and test. It says nothing about Mars: a number measured on it is not comparable.
 """
 
 from collections.abc import Sequence
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from marsnb.data import SEGMENTATION_DATASETS
+from marsnb.data import _terrain_ground as terrain
 from marsnb.data._images import digest
 from marsnb.data._synthetic_render import resample
-from marsnb.data._terrain_ground import BIG_ROCK, LAST_SOL, NATIVE, SAND, SOIL, Array, Codes, Ground, X, Y, make_ground, noise
+from marsnb.data._terrain_ground import NATIVE, Array, Codes, Ground, X, Y, noise
 from marsnb.data._terrain_render import photograph
 from marsnb.data.ai4mars import SOL_SECONDS, SOL_ZERO, AI4Mars, sol_of, split
 from marsnb.data.base import Image
@@ -27,7 +28,7 @@ WRONG_SHARE = 0.45  # of the masks have a patch of a wrong class
 MISSED_SHARE = 0.15  # of the big rocks are not outlined
 
 _PLAN, _GROUND, _LOOK, _SHOT, _LABEL = range(5)  # independent streams of random numbers
-_MISTAKEN = np.array([SAND, SOIL, SOIL], np.uint8)  # what soil, bedrock and sand are taken for
+_MISTAKEN = np.array([terrain.SAND, terrain.SOIL, terrain.SOIL], np.uint8)  # what soil, bedrock and sand are taken for
 
 
 def _rng(seed: int, stream: int, key: int = 0) -> np.random.Generator:
@@ -61,14 +62,15 @@ def draw_labels(ground: Ground, rng: np.random.Generator) -> Mask:
     border = np.zeros(codes.shape, bool)
     for dx, dy in ((3, 0), (-3, 0), (0, 3), (0, -3)):
         border |= _moved(codes, dx, dy) != codes
-    patch = noise(rng, X, Y, 0.7)
     if r[0] < WRONG_SHARE:
+        patch = noise(rng, X, Y, 0.7)
         wrong = patch > np.sort(patch, axis=None)[int((0.75 + 0.2 * r[1]) * patch.size)]
         codes = np.where(wrong, _MISTAKEN[codes], codes)
     for rock in ground.rocks:
         missed, scale = rng.random(2)
         if missed >= MISSED_SHARE:
-            codes[rock.height(scale=0.8 + 0.5 * scale)[0] > 0] = BIG_ROCK
+            window, height, _ = rock.seen(scale=0.8 + 0.5 * scale)
+            codes[window][height > 0] = terrain.BIG_ROCK
     doubt = noise(rng, X, Y, 0.35) - 0.35 * Y + 0.4 * border
     low, high = UNLABELLED_SHARE
     share = 1.0 if r[2] < BARE_SHARE else low + (high - low) * r[3]
@@ -100,7 +102,7 @@ class TerrainPairs:
     def _scene(self, index: int) -> tuple[Ground, int, int]:
         name = self.names[index]
         clock, view = int(name[4:13]), int(name[18:25])
-        return make_ground(_rng(self.seed, _GROUND, view), int(self.sols[index])), view, clock
+        return terrain.make_ground(_rng(self.seed, _GROUND, view), int(self.sols[index])), view, clock
 
     def decode(self, index: int, size: int) -> Image:
         """Image ``index``, ``(size, size, 1)``."""
@@ -129,7 +131,7 @@ def _nearest(codes: Codes, size: int | None) -> Mask:
 def _names(seed: int, count: int, late: bool) -> list[str]:
     """Names of the images of one side of sol 1486, some views twice, a minute apart."""
     rng = _rng(seed, _PLAN, int(late))
-    low, high = (AI4Mars.last_train_sol + 1, LAST_SOL) if late else (1, AI4Mars.last_train_sol)
+    low, high = (AI4Mars.last_train_sol + 1, terrain.LAST_SOL) if late else (1, AI4Mars.last_train_sol)
     names: list[str] = []
     view = 1 + 1_000_000 * late
     while len(names) < count:
@@ -181,7 +183,7 @@ def open_synthetic_terrain(
         fingerprint=digest([source.fingerprint, *(len(part) for part in parts)]),
         synthetic=True,
         note=(
-            f"SYNTHETIC: {len(names)} generated pairs (seed {seed}; {protocol}: {counts}) whose mix of classes and light "
-            "drift with the sols, with about as much unlabelled as AI4Mars and some wrong labels."
+            f"SYNTHETIC: {len(names)} generated pairs (seed {seed}; {protocol}: {counts}) whose mix of classes and "
+            "light drift with the sols, with about as much unlabelled as AI4Mars and some wrong labels."
         ),
     )
