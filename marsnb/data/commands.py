@@ -68,7 +68,7 @@ def verify(name: Name = "msl", data: Root = None) -> None:
 
 @app.command()
 def info(name: Described = "msl", data: Root = None) -> None:
-    """Show where a data set comes from (unless it is generated), and what is in it (for msl beside the paper's Table 1)."""
+    """Show where a data set comes from, unless it is generated, and what is in it (msl: beside the paper's Table 1)."""
     from rich.console import Console
 
     from marsnb.data.ai4mars import AI4Mars, open_ai4mars

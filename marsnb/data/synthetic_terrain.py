@@ -1,11 +1,11 @@
 """Synthetic terrain: generated grey images of Mars with masks, for when AI4Mars is not at hand.
 
-It is made so that what the paper is about shows on it within minutes: few labels, wrong labels, and a mix of classes and
-a light that change between train and test. It says nothing about Mars: a number measured on it is not comparable.
+It is made so that what the paper is about shows on it within minutes: few labels, wrong labels, and a mix of classes
+and a light that change between train and test. It says nothing about Mars: a number measured on it is not comparable.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -38,8 +38,8 @@ def _rng(seed: int, stream: int, key: int = 0) -> np.random.Generator:
 
 def _moved(codes: Codes, dx: Array | int, dy: Array | int) -> Codes:
     """Codes taken from pixels so many to the right and below."""
-    rows, columns = np.indices(codes.shape)
-    rows, columns = (np.rint(v).astype(np.intp).clip(0, NATIVE - 1) for v in (rows + dy, columns + dx))
+    below, right = np.indices(codes.shape)
+    rows, columns = (np.rint(at).astype(np.intp).clip(0, NATIVE - 1) for at in (below + dy, right + dx))
     return codes[rows, columns]
 
 
@@ -92,7 +92,7 @@ class TerrainPairs:
 
     seed: int
     names: Sequence[str]
-    sols: Indices
+    sols: Indices = field(compare=False)  # they follow from the names
     fingerprint: str
     channels: int = 1
 
