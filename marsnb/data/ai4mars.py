@@ -175,19 +175,20 @@ def _cut(sols: Indices, share: float) -> int:
     return int(edges[np.abs(edges - share * len(sols)).argmin()])
 
 
-def split(sols: Indices, protocol: str) -> tuple[Indices, Indices, Indices]:
+def split(sols: Indices, protocol: str, name: str = "ai4mars") -> tuple[Indices, Indices, Indices]:
     """Positions of train, val and test among pairs in the order of time.
 
     Args:
         sols: sol of each pair, ascending, shape ``(n,)``.
         protocol: ``sol``, ``time`` or ``choice``.
+        name: of the data set, for the message.
 
     Raises:
         RecipeError: there is no such protocol.
     """
     if protocol not in AI4Mars.protocols:
         raise RecipeError(
-            f"unknown split protocol {protocol!r} of ai4mars: choose one of {', '.join(AI4Mars.protocols)}"
+            f"unknown split protocol {protocol!r} of {name}: choose one of {', '.join(AI4Mars.protocols)}"
         )
     until = int(np.searchsorted(sols, AI4Mars.last_train_sol, side="right"))
     if protocol == "time":

@@ -1,5 +1,7 @@
 """``marsnb data``: fetch a data set, verify it, show what is in it."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,10 +12,13 @@ from marsnb.errors import DataError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from marsnb.data.base import ClassificationData
+    from marsnb.data.segmentation import SegmentationData
+
 app = typer.Typer(help="Fetch, verify and describe data sets.", no_args_is_help=True)
 
 KNOWN = ("msl",)
-DESCRIBED = (*KNOWN, "ai4mars")
+DESCRIBED = (*KNOWN, "ai4mars", "synthetic_terrain")
 Name = Annotated[str, typer.Argument(help=f"Data set: {', '.join(KNOWN)}.")]
 Described = Annotated[str, typer.Argument(help=f"Data set: {', '.join(DESCRIBED)}.")]
 Root = Annotated[Path | None, typer.Option("--data", help="Folder of data sets; MARSNB_DATA or ./data by default.")]
@@ -63,11 +68,12 @@ def verify(name: Name = "msl", data: Root = None) -> None:
 
 @app.command()
 def info(name: Described = "msl", data: Root = None) -> None:
-    """Show where a data set comes from, and what is in it (for msl beside the paper's Table 1)."""
+    """Show where a data set comes from, unless it is generated, and what is in it (msl: beside the paper's Table 1)."""
     from rich.console import Console
 
     from marsnb.data.ai4mars import AI4Mars, open_ai4mars
     from marsnb.data.msl import MSL, open_msl
+    from marsnb.data.synthetic_terrain import open_synthetic_terrain
 
     _known(name, DESCRIBED)
     console = Console(highlight=False, soft_wrap=True)
@@ -79,16 +85,20 @@ def info(name: Described = "msl", data: Root = None) -> None:
         "Licence": about.licence,
         "Cite": about.citation,
     }
-    for key, value in facts.items():
+    for key, value in facts.items() if name in ("msl", "ai4mars") else ():
         console.print(f"{key + ':':<9}{value}", markup=False)
     if name == "msl":
         console.print(_table1(data))
-    open_data = open_msl if name == "msl" else open_ai4mars
+    opens: dict[str, Callable[..., ClassificationData | SegmentationData]] = {
+        "msl": partial(open_msl, root=data),
+        "ai4mars": partial(open_ai4mars, root=data),
+        "synthetic_terrain": open_synthetic_terrain,
+    }
     for protocol in about.protocols:
-        opened = open_data(protocol, root=data)
+        opened = opens[name](protocol)
         counts = f"{len(opened.train):,} train, {len(opened.val):,} val, {len(opened.test):,} test"
         console.print(f"{protocol + ':':<15}{counts}", markup=False)
-    console.print(open_data(root=data).note, markup=False)
+    console.print(opens[name]().note, markup=False)
 
 
 def _table1(root: Path | None) -> "Table":

@@ -87,6 +87,13 @@ def test_info_of_ai4mars(tmp_path: Path) -> None:
     assert isinstance(missing.exception, DataError)
 
 
+def test_info_of_synthetic_terrain() -> None:
+    result = runner.invoke(app, ["info", "synthetic_terrain"])
+    assert result.exit_code == 0
+    assert "choice:        120 train, 40 val, 104 test" in result.output and "SYNTHETIC: 264" in result.output
+    assert AI4Mars.doi not in result.output  # nobody's data
+
+
 def test_import_stays_light() -> None:
     heavy = "{'torch', 'pandas', 'PIL', 'requests', 'matplotlib'}"
     code = f"import sys, marsnb.data.commands; sys.exit(len({heavy} & set(sys.modules)))"

@@ -1,6 +1,7 @@
 """Table 2, Figs 2b and 5: shares, not areas, are compared; what has no label shows; colours stay apart for all eyes."""
 
 from collections.abc import Iterator
+from functools import cache, partial
 from itertools import combinations
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from marsnb import paths
+from marsnb.data.synthetic_terrain import open_synthetic_terrain
 from marsnb.errors import DataError
 from marsnb.report import areas, terrain
 from marsnb.report.figures import figure
@@ -66,8 +68,8 @@ def test_what_we_see_is_computed(fake: FakeAI4Mars) -> None:
 
 def test_without_the_data_there_is_a_sentence(tmp_path: Path) -> None:
     areas.open_terrain.cache_clear()
-    for profile in ("smoke", "lite"):
-        assert areas.missing(profile).startswith("> **Not shown.**") and "\n" not in areas.missing(profile)
+    assert areas.missing("lite").startswith("> **Not shown.**") and "\n" not in areas.missing("lite")
+    assert areas.missing("smoke") == ""  # generated
     with pytest.raises(DataError):
         figure("02b", "lite")
 
@@ -81,6 +83,21 @@ def test_figures(fake: FakeAI4Mars) -> None:
     assert pictures.parent == paths.images("lite")
     chosen = pd.read_csv(pictures.with_suffix(".csv"))
     assert (chosen["rule"] == terrain.MIXED).sum() == 4 and chosen["name"].is_unique
+
+
+def test_smoke_looks_at_generated_terrain_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = partial(open_synthetic_terrain, train=40, test=24)
+    monkeypatch.setattr(areas, "open_terrain", cache(lambda profile, protocol="sol": small(protocol)))
+    monkeypatch.setattr(terrain, "open_terrain", areas.open_terrain)
+    areas.pixel_areas.cache_clear()
+    assert "**SYNTHETIC DATA" in markdown(2, "smoke")
+    for number in ("02b", "05"):
+        frame = pd.read_csv(figure(number, "smoke").with_suffix(".csv"))
+        assert set(frame["data"]) == {"synthetic_terrain"}
+    assert set(frame["rule"]) == {terrain.MIXED, terrain.TWINS} and (frame["rule"] == terrain.MIXED).sum() == 4
+    assert "of the 64 pairs" in areas.what_we_see("smoke")
+    assert "show one view" in terrain.agreement("smoke")
+    areas.pixel_areas.cache_clear()
 
 
 def test_one_view_twice_is_found(fake: FakeAI4Mars) -> None:
