@@ -92,6 +92,12 @@ def test_runs_that_choose_do_not_see_the_test_list():
         assert row.overrides["train_on"] == "train"
 
 
+def test_runs_that_choose_for_segmentation_do_not_see_later_sols():
+    for row in load_table("choice_segmentation").rows:
+        assert row.overrides["evaluate"] == ["val"]
+        assert row.overrides["protocol"] == "choice"
+
+
 @each_profile
 def test_profiles_are_sound(name):
     profile = load_profile(name)
