@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from marsnb import __version__
-from marsnb.data import fetch
+from marsnb.data import _http, fetch
 from marsnb.data.fetch import fetch_msl, unpack
 from marsnb.data.msl import MSL, open_msl
 from marsnb.errors import DataError
@@ -31,7 +31,8 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeMsl:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds the code would have slept."""
     seconds: list[float] = []
-    monkeypatch.setattr(fetch, "sleep", seconds.append)
+    for module in (fetch, _http):
+        monkeypatch.setattr(module, "sleep", seconds.append)
     return seconds
 
 

@@ -1,0 +1,176 @@
+"""What the fetchers share: one file of a Zenodo record, asked for politely, and what may be written where."""
+
+import errno
+import hashlib
+import re
+import shutil
+import stat
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path, PurePosixPath
+from time import sleep
+
+import requests
+
+from marsnb import __version__
+from marsnb.errors import DataError
+
+TRIES = 5  # in a row without a new byte
+LONGEST_WAIT = 120.0  # seconds; a server that asks for more is left alone
+TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces
+PIECE = 2**14  # bytes; what of a piece came before a cut is asked for again
+AGAIN = "run the same command again"
+# A transfer that the server compressed could not be resumed at a byte of the file.
+HEADERS = {"User-Agent": f"marsnb/{__version__} (python-requests)", "Accept-Encoding": "identity"}
+_BUSY = frozenset({429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a Zenodo record: its address, size in bytes, and checksum as ``<algorithm>:<hex digest>``.
+
+    Attributes:
+        by_hand: where else to get it, for the end of an error's message.
+    """
+
+    url: str
+    size: int
+    checksum: str
+    by_hand: str
+
+
+def open_session() -> requests.Session:
+    """A session that says who asks."""
+    session = requests.Session()
+    session.headers.update(HEADERS)
+    return session
+
+
+def remote_file(session: requests.Session, url: str, name: str, address: str) -> RemoteFile:
+    """Ask the record at ``url`` for one of its files; ``address`` is the record's page for people.
+
+    Raises:
+        DataError: there is no answer, or it does not describe the file.
+    """
+    by_hand = f"get {name} from {address}"
+    with get(session, url, by_hand=by_hand) as response:
+        try:
+            entry = next(entry for entry in response.json()["files"] if entry["key"] == name)
+            found = RemoteFile(entry["links"]["self"], int(entry["size"]), entry["checksum"], by_hand)
+            hashlib.new(found.checksum.partition(":")[0], usedforsecurity=False)
+        except (StopIteration, KeyError, TypeError, ValueError):
+            raise DataError(
+                f"{url} does not describe {name}: download it from {address} and unpack it by hand"
+            ) from None
+    return found
+
+
+def get(
+    session: requests.Session, url: str, start: int = 0, end: int | None = None, *, by_hand: str
+) -> requests.Response:
+    """A response without error, after waiting for a busy server as long as it asks.
+
+    Args:
+        session: see ``open_session``.
+        url: the address.
+        start: first byte wanted.
+        end: the byte after the last one wanted; all from ``start`` on if ``None``.
+        by_hand: where else to get the file, for the end of an error's message.
+
+    Raises:
+        DataError: there is no answer, it is an error, or the server asks to wait too long.
+    """
+    headers = {"Range": f"bytes={start}-{'' if end is None else end - 1}"} if start or end is not None else {}
+    for tried in range(TRIES):
+        wait = 2.0**tried
+        try:
+            response = session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
+        except requests.RequestException as error:
+            reason = type(error).__name__
+        else:
+            if response.ok:
+                return response
+            response.close()
+            reason = f"HTTP {response.status_code}"
+            if response.status_code not in _BUSY:
+                raise DataError(f"{url} answered {reason}: try again later, or {by_hand}")
+            wait = max(wait, _asked_wait(response))
+            if wait > LONGEST_WAIT:
+                raise DataError(f"{url} answered {reason} and asks to wait {wait:.0f} s: {AGAIN} after that")
+        if tried + 1 < TRIES:
+            sleep(wait)
+    raise DataError(f"no answer from {url} ({reason}): check the network and {AGAIN}")
+
+
+def _asked_wait(response: requests.Response) -> float:
+    """Seconds the server asks to wait: ``Retry-After``, in seconds or as a date; 0 if it does not say."""
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isdecimal():
+        return float(value)
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def begins_at(response: requests.Response, start: int) -> bool:
+    """Whether a response begins at byte ``start``; a server may ignore the range and send the whole file."""
+    return response.status_code == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+
+
+def read_range(session: requests.Session, remote: RemoteFile, start: int, end: int) -> Iterator[bytes]:
+    """Bytes ``start`` to ``end`` (not among them) of a file, in pieces; goes on where a connection was cut.
+
+    Raises:
+        DataError: the server sends whole files only, gives an error, or nothing arrives any more.
+    """
+    tries = 0
+    while start < end:
+        if tries:
+            sleep(min(2.0 ** (tries - 1), LONGEST_WAIT))
+        before, reason = start, "the connection was cut"
+        try:
+            with get(session, remote.url, start, end, by_hand=remote.by_hand) as response:
+                if not begins_at(response, start):
+                    raise DataError(
+                        f"{remote.url} does not send parts of a file: {AGAIN} later, or {remote.by_hand} and unpack it"
+                    )
+                for received in response.iter_content(PIECE):
+                    piece = received[: end - start]
+                    start += len(piece)
+                    yield piece
+        except requests.RequestException as error:
+            reason = type(error).__name__
+        tries = 0 if start > before else tries + 1
+        if tries >= TRIES:
+            raise DataError(f"download stopped at byte {start:,} of {remote.size:,} ({reason}): {AGAIN} to go on")
+
+
+def leaves(member: zipfile.ZipInfo) -> bool:
+    """Whether a member of an archive could be written outside its folder: absolute, climbing, or a link."""
+    path = PurePosixPath(member.filename.replace("\\", "/"))
+    drive = re.match(r"[A-Za-z]:", member.filename) is not None
+    return path.is_absolute() or drive or ".." in path.parts or stat.S_ISLNK(member.external_attr >> 16)
+
+
+@contextmanager
+def space(folder: Path, needed: int) -> Iterator[None]:
+    """Say in one line how much a full disk lacks, or what else the system refuses."""
+    try:
+        yield
+    except requests.RequestException:
+        raise
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise DataError(
+                f"cannot write to {folder} ({error.strerror or error}): mend that, or set MARSNB_DATA"
+            ) from None
+        free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
+        raise DataError(
+            f"the disk of {folder} is full: {needed / 2**20:,.1f} MiB are needed and {free / 2**20:,.1f} MiB are free; "
+            "free some, or set MARSNB_DATA to another disk"
+        ) from None
