@@ -20,7 +20,9 @@ class AI4Mars:
     """What is known about the published data set."""
 
     title = "AI4Mars: a dataset for terrain-aware autonomous driving on Mars, version 0.6, MSL Navcam"
+    host = "https://zenodo.org"
     address = "https://zenodo.org/records/15995036"
+    record = "api/records/15995036"  # under host: what the archive says of its files
     file = "ai4mars-dataset-merged-0.6.zip"
     size = 16_232_481_989  # bytes of the file; its Navcam part is about 6 GB
     md5 = "daf80a86021253292e6c425f97baa5c6"
@@ -35,6 +37,7 @@ class AI4Mars:
     layouts = ("msl/ncam", "msl")  # version 0.6, and 0.1 to 0.3; never msl/mcam, which is another camera
     images, labels, gold_labels = "images/edr", "labels/train", "labels/test/masked-gold-{}-100agree"
     golds = ("min1", "min2", "min3")  # pixels on which that many experts agree
+    covers = (("images/mxy", "MXY"), ("images/rng-30m", "RNG"))  # 1 on the rover, 1 beyond 30 m; what their names say
     class_names = ("soil", "bedrock", "sand", "big rock")  # in the order of the codes 0 .. 3
     unlabelled = UNLABELLED
     pairs, gold_pairs = 16_064, 322
@@ -42,7 +45,10 @@ class AI4Mars:
     train_share = 0.6  # "the first 60 % of the dataset"
     val_share = 0.25  # of the pairs of sols 1-1486, the latest, held out by the protocol "choice"
     protocols = ("sol", "time", "choice")
-    home = f"download {file} from {address}, unpack it, and set MARSNB_DATA to the folder that holds it"
+    home = (
+        f"run `marsnb data fetch ai4mars`, or download {file} from {address}, unpack it, and set MARSNB_DATA to the "
+        "folder that holds it"
+    )
 
 
 CLOCK = re.compile(r"^N[LR][AB]_(\d{9})EDR_")
@@ -52,6 +58,7 @@ SOL_ZERO, SOL_SECONDS = 397_445_886, 88_775.244147
 
 _CODES = (*range(len(AI4Mars.class_names)), UNLABELLED)
 _FIX = "put a good copy in its place, or remove it and its label"
+_FIX_COVER = "put a good copy in its place, or remove it"
 
 
 def sol_of(name: str) -> int:
@@ -69,6 +76,11 @@ def sol_of(name: str) -> int:
             f"{name} is not a Navcam name with a clock (NLA_397681339EDR_...): rename it as published or remove it"
         )
     return floor((int(match[1]) - SOL_ZERO) / SOL_SECONDS)
+
+
+def cover_name(stem: str, word: str) -> str:
+    """Stem of the rover mask (``MXY``) or the range mask (``RNG``) of an image, or of the image (``EDR``) of a mask."""
+    return re.sub(r"^(N[LR][AB]_\d{9})(EDR|MXY|RNG)", rf"\g<1>{word}", stem)
 
 
 def read_mask(path: Path, size: int | None = None) -> Mask:
@@ -89,6 +101,7 @@ class NavcamPairs:
         images, labels: where they are.
         sols: sol of each.
         fingerprint: digest of names and sizes in bytes.
+        covers: of each, files that are 1 where its mask is to be read as unlabelled.
     """
 
     names: Sequence[str]
@@ -96,6 +109,7 @@ class NavcamPairs:
     labels: Sequence[Path]
     sols: Indices
     fingerprint: str
+    covers: Sequence[Sequence[Path]] = ()
     channels: int = 1  # Navcam sees grey; files that carry three equal channels give the same
 
     def __len__(self) -> int:
@@ -106,8 +120,14 @@ class NavcamPairs:
         return decode(self.images[index], size, fix=_FIX, mode="L")[..., None]
 
     def mask(self, index: int, size: int | None = None) -> Mask:
-        """Mask ``index`` at ``(size, size)``; see ``read_mask``."""
-        return read_mask(self.labels[index], size)
+        """Mask ``index`` at ``(size, size)``, 255 under its covers; see ``read_mask``."""
+        mask = read_mask(self.labels[index], size)
+        for path in self.covers[index] if self.covers else ():
+            cover = decode_codes(path, size, known=(0, 1), fix=_FIX_COVER)
+            if cover.shape != mask.shape:
+                raise DataError(f"mask {path} is {cover.shape}, its label {mask.shape} pixels: {_FIX_COVER}")
+            mask = np.where(cover == 1, np.uint8(UNLABELLED), mask)
+        return mask
 
 
 def find_tree(root: Path | None = None) -> Path:
@@ -124,7 +144,7 @@ def find_tree(root: Path | None = None) -> Path:
     raise DataError(f"no AI4Mars in {root / AI4Mars.folders}: {AI4Mars.home}")
 
 
-def _files(folder: Path, suffixes: frozenset[str], ending: str = "") -> dict[str, Path]:
+def files_by_stem(folder: Path, suffixes: frozenset[str], ending: str = "") -> dict[str, Path]:
     """Files of a folder by their stem without ``ending``; hidden ones are left out, a missing folder is empty."""
     if not folder.is_dir():
         return {}
@@ -132,27 +152,32 @@ def _files(folder: Path, suffixes: frozenset[str], ending: str = "") -> dict[str
     return {path.stem.removesuffix(ending): path for path in found}
 
 
-def read_pairs(root: Path | None = None, gold: str | None = "min3") -> tuple[NavcamPairs, str]:
+def read_pairs(
+    root: Path | None = None, gold: str | None = "min3", *, covered: bool = False
+) -> tuple[NavcamPairs, str]:
     """Pair images and labels by their stem.
 
     Args:
         root: folder of data sets; ``paths.data()`` by default.
         gold: which labels of the experts join the others; they may be absent. ``None`` leaves them out.
+        covered: whether pixels of the rover and those beyond 30 m count as unlabelled; an image may lack either mask.
 
     Returns:
         The pairs in the order of time, and a few words on what was left out.
 
     Raises:
-        DataError: there is no tree, no pair, or an image's name has no clock.
+        DataError: there is no tree, no pair, an image's name has no clock, or no mask of what ``covered`` asks for.
         RecipeError: there is no such gold set.
     """
     if gold is not None and gold not in AI4Mars.golds:
         raise RecipeError(f"unknown gold labels {gold!r} of ai4mars: choose one of {', '.join(AI4Mars.golds)}")
     folder = find_tree(root)
-    images = _files(folder / AI4Mars.images, SUFFIXES)
-    labels = _files(folder / AI4Mars.labels, frozenset({".png"}))
+    images = files_by_stem(folder / AI4Mars.images, SUFFIXES)
+    labels = files_by_stem(folder / AI4Mars.labels, frozenset({".png"}))
     # the paper's areas are those of all 16,064 train labels and the 322 of the experts together, cut again by sol
-    expert = {} if gold is None else _files(folder / AI4Mars.gold_labels.format(gold), frozenset({".png"}), "_merged")
+    expert = (
+        {} if gold is None else files_by_stem(folder / AI4Mars.gold_labels.format(gold), frozenset({".png"}), "_merged")
+    )
     labels |= expert
     chosen = sorted(images.keys() & labels.keys(), key=lambda stem: (CLOCK.sub(r"\1", stem)[:9], stem))
     if not chosen:
@@ -161,12 +186,23 @@ def read_pairs(root: Path | None = None, gold: str | None = "min3") -> tuple[Nav
     lone, widows = len(images) - len(chosen), len(labels) - len(chosen)
     note = f"{len(expert.keys() & images.keys()):,} of them with gold labels {gold}" if expert else "no gold labels"
     note += f"; left out: {lone:,} images without a label, {widows:,} labels without an image"
-    pairs = [(images[stem], labels[stem]) for stem in chosen]
-    print_of = digest(
-        f"{image.name} {image.stat().st_size} {label.name} {label.stat().st_size}" for image, label in pairs
-    )
-    names, files, masks = tuple(i.name for i, _ in pairs), tuple(i for i, _ in pairs), tuple(m for _, m in pairs)
-    return NavcamPairs(names, files, masks, sols, print_of), note
+    covers = _covers(folder, chosen) if covered else ()
+    if covered:
+        note += f"; 255 under the rover and range masks that {sum(map(bool, covers)):,} of them have"
+    files, masks = tuple(images[stem] for stem in chosen), tuple(labels[stem] for stem in chosen)
+    rows = [(files[i], masks[i], *(covers[i] if covered else ())) for i in range(len(chosen))]
+    print_of = digest(" ".join(f"{path.name} {path.stat().st_size}" for path in row) for row in rows)
+    return NavcamPairs(tuple(file.name for file in files), files, masks, sols, print_of, covers), note
+
+
+def _covers(folder: Path, stems: Sequence[str]) -> tuple[tuple[Path, ...], ...]:
+    """Rover and range masks there are of each image."""
+    found = {word: files_by_stem(folder / name, frozenset({".png"})) for name, word in AI4Mars.covers}
+    for name, word in AI4Mars.covers:
+        if not found[word].keys() & {cover_name(stem, word) for stem in stems}:
+            raise DataError(f"no image has a mask in {folder / name}: run `marsnb data fetch ai4mars --masks`")
+    names = [[(word, cover_name(stem, word)) for word in found] for stem in stems]
+    return tuple(tuple(found[word][name] for word, name in row if name in found[word]) for row in names)
 
 
 def _cut(sols: Indices, share: float) -> int:
@@ -199,7 +235,9 @@ def split(sols: Indices, protocol: str, name: str = "ai4mars") -> tuple[Indices,
 
 
 @SEGMENTATION_DATASETS.register("ai4mars")
-def open_ai4mars(protocol: str = "sol", *, root: Path | None = None, gold: str | None = "min3") -> SegmentationData:
+def open_ai4mars(
+    protocol: str = "sol", *, root: Path | None = None, gold: str | None = "min3", covered: bool = False
+) -> SegmentationData:
     """Open the Navcam pairs that are there, any subset and any image size, under a split protocol.
 
     Args:
@@ -209,15 +247,18 @@ def open_ai4mars(protocol: str = "sol", *, root: Path | None = None, gold: str |
         root: folder of data sets; ``paths.data()`` by default.
         gold: which of the experts' labels join; ``None`` for none. The paper does not say which it used; its 44.83 % of
             unlabelled pixels slightly favour ``min3``.
+        covered: whether pixels of the rover and those beyond 30 m count as unlabelled. The paper does not say; the
+            areas of its Table 2 are those without.
 
     Raises:
-        DataError: the data set is missing, or a name has no clock. A bad image or mask raises when it is decoded.
+        DataError: the data set or the masks are missing, or a name has no clock. A bad image or mask raises when it is
+            decoded.
         RecipeError: there is no such protocol or gold set.
 
     Reference:
         Section 3 and Table 2 of the paper.
     """
-    source, left_out = read_pairs(root, gold)
+    source, left_out = read_pairs(root, gold, covered=covered)
     train, val, test = split(source.sols, protocol)
     parts = {"train": train, "val": val, "test": test}
     counts = ", ".join(f"{len(part):,} {name}" for name, part in parts.items() if len(part))

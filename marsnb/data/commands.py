@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Fetch, verify and describe data sets.", no_args_is_help=True)
 
-KNOWN = ("msl",)
-DESCRIBED = (*KNOWN, "ai4mars", "synthetic_terrain")
+KNOWN = ("msl", "ai4mars")
+DESCRIBED = (*KNOWN, "synthetic_terrain")
 Name = Annotated[str, typer.Argument(help=f"Data set: {', '.join(KNOWN)}.")]
 Described = Annotated[str, typer.Argument(help=f"Data set: {', '.join(DESCRIBED)}.")]
 Root = Annotated[Path | None, typer.Option("--data", help="Folder of data sets; MARSNB_DATA or ./data by default.")]
@@ -33,37 +33,53 @@ def _known(name: str, names: tuple[str, ...] = KNOWN) -> None:
 def fetch(
     name: Name = "msl",
     data: Root = None,
+    limit: Annotated[int | None, typer.Option(help="ai4mars: that many pairs, spread over all sols.", min=1)] = None,
+    masks: Annotated[bool, typer.Option("--masks", help="ai4mars: the rover and 30 m range masks too.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
-    """Download a data set (58 MiB for msl) unless it is there; a download that stopped goes on where it was."""
+    """Download a data set (58 MiB for msl, some 6 GB for ai4mars) unless it is there; one that stopped goes on."""
     from rich.console import Console
 
     from marsnb.data.fetch import fetch_msl
+    from marsnb.data.fetch_ai4mars import fetch_ai4mars
 
     _known(name)
-    folder = fetch_msl(data, progress=not quiet)
-    Console(highlight=False, soft_wrap=True).print(f"{name} is complete in {folder}", markup=False)
+    if name == "msl" and (limit or masks):
+        raise DataError("--limit and --masks are for ai4mars: leave them out, msl is fetched whole")
+    if name == "msl":
+        folder = fetch_msl(data, progress=not quiet)
+    else:
+        folder = fetch_ai4mars(data, limit=limit, masks=masks, progress=not quiet)
+    what = name if limit is None else f"{name}, limited to {limit:,} pairs,"
+    Console(highlight=False, soft_wrap=True).print(f"{what} is complete in {folder}", markup=False)
 
 
 @app.command()
 def verify(name: Name = "msl", data: Root = None) -> None:
-    """Decode every image, and compare files, class ids, counts and split lists with what they should be."""
+    """Decode every image, and compare files, class ids or codes, counts and split lists with what they should be."""
     from rich.console import Console
     from rich.progress import track
 
-    from marsnb.data.msl import find_tree
+    from marsnb.data import ai4mars, msl
     from marsnb.data.verify import verify_msl
+    from marsnb.data.verify_ai4mars import verify_ai4mars
 
     _known(name)
     console = Console(highlight=False, soft_wrap=True)
-    folder = find_tree(data)
-    problems = verify_msl(data, watch=lambda files: track(files, "decoding", console=console, transient=True))
+    watch = partial(track, description="decoding", console=console, transient=True)
+    if name == "msl":
+        folder, problems = msl.find_tree(data), verify_msl(data, watch=watch)
+        good = "every file is there, decodes and is counted as in Table 1"
+        fix = "move it away and run `marsnb data fetch msl`"
+    else:
+        folder, (problems, note) = ai4mars.find_tree(data), verify_ai4mars(data, watch=watch)
+        good = f"every file decodes ({note})"
+        fix = "run `marsnb data fetch ai4mars` as before, which brings what it fetched once again, or mend it by hand"
     for problem in problems:
         console.print(problem, markup=False)
     if problems:
-        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-        raise DataError(f"{count} in {folder}: move it away and run `marsnb data fetch {name}`")
-    console.print(f"{name} in {folder}: every file is there, decodes and is counted as in Table 1", markup=False)
+        raise DataError(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {folder}: {fix}")
+    console.print(f"{name} in {folder}: {good}", markup=False)
 
 
 @app.command()

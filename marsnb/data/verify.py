@@ -53,11 +53,11 @@ def check_tree(folder: Path) -> list[str]:
         names = [name for name, _ in rows]
         listed.update(names)
         unknown = [f"{name} ({number})" for name, number in rows if MSL.label(number) is None]
-        problems += _report(f"unknown class ids in {file}", unknown)
-        problems += _report(f"files of {file} missing", [name for name in names if name not in present])
+        problems += report(f"unknown class ids in {file}", unknown)
+        problems += report(f"files of {file} missing", [name for name in names if name not in present])
         labels = (MSL.label(number) for _, number in rows)
         counts[split] = Counter(MSL.class_names[label] for label in labels if label is not None)
-    problems += _report("files named more than once in the lists", [name for name in listed if listed[name] > 1])
+    problems += report("files named more than once in the lists", [name for name in listed if listed[name] > 1])
 
     if len(counts) == len(MSL.lists):
         for name, expected in paper_table1().items():
@@ -82,7 +82,7 @@ def check_splits(root: Path | None = None) -> list[str]:
             continue
         if protocol == "by_frame":
             frames = {split: {parse_name(name).frame for name in names} for split, names in parts.items()}
-            problems += _report("frames in both train and val of by_frame", sorted(frames["train"] & frames["val"]))
+            problems += report("frames in both train and val of by_frame", sorted(frames["train"] & frames["val"]))
     return problems
 
 
@@ -94,7 +94,7 @@ def check_images(files: Iterable[Path]) -> list[str]:
             decode(file, 1)
         except DataError:
             damaged.append(file.name)
-    return _report("damaged images", damaged)
+    return report("damaged images", damaged)
 
 
 def verify_msl(
@@ -129,7 +129,7 @@ def _check_ids(path: Path) -> list[str]:
     return []
 
 
-def _report(what: str, names: list[str]) -> list[str]:
+def report(what: str, names: list[str]) -> list[str]:
     """One line that counts ``names`` and gives the first of them; nothing if there are none."""
     if not names:
         return []

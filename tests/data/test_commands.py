@@ -6,12 +6,13 @@ import pytest
 from typer.testing import CliRunner
 
 from marsnb.data import fetch
-from marsnb.data.ai4mars import AI4Mars
+from marsnb.data.ai4mars import AI4Mars, find_tree, open_ai4mars
 from marsnb.data.commands import app
 from marsnb.data.msl import MSL
 from marsnb.errors import DataError
 from tests.fake.ai4mars import make_ai4mars
 from tests.fake.msl import FakeMsl, make_msl
+from tests.fake.zenodo import Archive
 
 runner = CliRunner()
 
@@ -54,6 +55,27 @@ def test_fetch_of_what_is_there_downloads_nothing(fake: FakeMsl, monkeypatch: py
     result = runner.invoke(app, ["fetch", "msl", "--quiet"])
     assert result.exit_code == 0
     assert str(fake.folder) in result.output
+    for option in (["--masks"], ["--limit", "3"]):
+        result = runner.invoke(app, ["fetch", "msl", *option])
+        assert isinstance(result.exception, DataError) and "for ai4mars" in str(result.exception)
+
+
+def test_fetch_and_verify_ai4mars(server: Archive, new_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AI4Mars, "host", server.url)
+    monkeypatch.setenv("MARSNB_DATA", str(new_root))
+    for options, pairs in ((["--limit", "3"], 3), ([], 14), (["--masks"], 14)):
+        result = runner.invoke(app, ["fetch", "ai4mars", "--quiet", *options])
+        assert result.exit_code == 0 and f"is complete in {find_tree()}" in result.output
+        result = runner.invoke(app, ["verify", "ai4mars"])
+        assert result.exit_code == 0 and f"{pairs} pairs" in result.output
+    assert open_ai4mars(covered=True).names
+    path = next((find_tree() / AI4Mars.images).iterdir())
+    path.write_bytes(path.read_bytes()[:-1])
+    result = runner.invoke(app, ["verify", "ai4mars"])
+    assert isinstance(result.exception, DataError) and path.name in result.output
+    assert str(result.exception).startswith("1 problem in ") and "marsnb data fetch ai4mars" in str(result.exception)
+    assert runner.invoke(app, ["fetch", "ai4mars", "--quiet"]).exit_code == 0
+    assert runner.invoke(app, ["verify", "ai4mars"]).exit_code == 0
 
 
 @pytest.mark.parametrize("command", ["fetch", "verify", "info"])

@@ -1,9 +1,7 @@
 import errno
-import hashlib
 import io
 import shutil
 import stat
-import threading
 import zipfile
 from collections.abc import Iterator
 from email.utils import formatdate
@@ -38,12 +36,8 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture
 def archive(fake: FakeMsl, tmp_path: Path, waits: list[float]) -> Iterator[Archive]:
-    server = Archive(fake.pack(tmp_path / "published.zip").read_bytes())
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with Archive(fake.pack(tmp_path / "published.zip").read_bytes()).running() as server:
+        yield server
 
 
 @pytest.fixture
@@ -72,11 +66,6 @@ def rezip(content: bytes, *, extra: zipfile.ZipInfo | str | None = None, without
     return buffer.getvalue()
 
 
-def serve(server: Archive, content: bytes) -> None:
-    server.content = content
-    server.checksum = f"md5:{hashlib.md5(content).hexdigest()}"
-
-
 # downloading
 
 
@@ -93,7 +82,7 @@ def test_plain(archive: Archive, fake: FakeMsl, root: Path, capsys: pytest.Captu
 
 
 def test_flat_layout(archive: Archive, fake: FakeMsl, root: Path, tmp_path: Path) -> None:
-    serve(archive, fake.pack(tmp_path / "flat.zip", layout="flat").read_bytes())
+    archive.publish(fake.pack(tmp_path / "flat.zip", layout="flat").read_bytes())
     fetch_msl(root, base_url=archive.url, progress=False)
     assert open_msl(root=root).fingerprint == open_msl(root=fake.root).fingerprint
     assert [path.name for path in root.iterdir()] == [MSL.folder]
@@ -249,7 +238,7 @@ def test_incomplete_tree_is_not_touched(archive: Archive, fake: FakeMsl) -> None
     "name", ["../evil.txt", "msl-images/../../evil.txt", "/tmp/evil.txt", "C:/evil.txt", "..\\evil.txt"]
 )
 def test_archive_that_climbs_out(archive: Archive, root: Path, name: str) -> None:
-    serve(archive, rezip(archive.content, extra=name))
+    archive.publish(rezip(archive.content, extra=name))
     assert "unsafe member" in failing(archive, root)
     assert list(root.iterdir()) == []
     assert not list(root.parent.rglob("evil.txt"))
@@ -259,13 +248,13 @@ def test_archive_with_a_link(archive: Archive, root: Path) -> None:
     link = zipfile.ZipInfo("msl-images/link")
     link.create_system = 3
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
-    serve(archive, rezip(archive.content, extra=link))
+    archive.publish(rezip(archive.content, extra=link))
     assert "unsafe member" in failing(archive, root)
 
 
 @pytest.mark.parametrize("keep", [0.5, 0.999])
 def test_truncated_archive(archive: Archive, root: Path, keep: float) -> None:
-    serve(archive, archive.content[: int(len(archive.content) * keep)])
+    archive.publish(archive.content[: int(len(archive.content) * keep)])
     assert "damaged" in failing(archive, root)
     assert list(root.iterdir()) == []
 
@@ -284,7 +273,7 @@ def test_archive_with_a_flipped_byte(fake: FakeMsl, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("without", "why"), [("calibrated", "no calibrated/"), ("E01_DRCL", "images in calibrated")])
 def test_archive_of_something_else(archive: Archive, root: Path, without: str, why: str) -> None:
-    serve(archive, rezip(archive.content, without=without))
+    archive.publish(rezip(archive.content, without=without))
     message = failing(archive, root)
     assert "not MSL v1" in message
     assert why in message

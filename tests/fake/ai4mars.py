@@ -1,7 +1,10 @@
 """A tiny AI4Mars: Navcam pairs of both published layouts, and what must not be taken for one of them."""
 
+import io
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -35,6 +38,39 @@ class FakeAI4Mars:
     def label(self, stem: str) -> Path:
         return self.folder / AI4Mars.labels / f"{stem}.png"
 
+    def cover(self, stem: str, word: str) -> Path:
+        """Its rover mask (``MXY``) or range mask (``RNG``)."""
+        folder = next(folder for folder, known in AI4Mars.covers if known == word)
+        return self.folder / folder / f"{stem.replace('EDR', word)}.png"
+
+    def files(self) -> dict[str, bytes]:
+        """Content of each file by its path in the data set's folder, hidden ones left out."""
+        top = next(self.root.glob(AI4Mars.folders))
+        found = sorted(path for path in top.rglob("*") if path.is_file() and path.name[0] != ".")
+        return {path.relative_to(top).as_posix(): path.read_bytes() for path in found}
+
+    def pack(self, *, prefix: str = "", other: int = 2**20, **options: Any) -> bytes:
+        """An archive of the tree, with ``other`` bytes of no use around and between its folders.
+
+        Args:
+            prefix: folder that holds all in the archive, with a slash.
+            other: size of each file of no use, of which there is one per folder, bytes.
+            options: of ``zipfile.ZipFile``.
+        """
+        noise = np.random.default_rng(0).bytes(other)
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", **options) as opened:
+            folder = ""
+            for name, content in self.files().items():
+                if name.rpartition("/")[0] != folder:
+                    folder = name.rpartition("/")[0]
+                    opened.writestr(f"{prefix}{folder}/", b"")
+                    opened.writestr(f"{prefix}mer/images/{folder.replace('/', '-')}.JPG", noise)
+                opened.writestr(f"{prefix}{name}", content)
+            opened.writestr(f"__MACOSX/{prefix}{folder}/._{name.rpartition('/')[2]}", b"what macOS packs too")
+            opened.writestr(f"{prefix}info.md", noise)
+        return buffer.getvalue()
+
 
 def navcam_stem(sol: int, number: int = 0, eye: str = "NLB") -> str:
     """A stem of the published form, around noon of a sol; ``number`` tells the images of a sol apart."""
@@ -53,13 +89,17 @@ def write_pair(image: Path, label: Path, size: int = 16) -> None:
     Image.fromarray(mask).save(label)
 
 
-def make_ai4mars(root: Path, *, version: str = "0.1", gold: bool = False, size: int = 16) -> FakeAI4Mars:
+def make_ai4mars(
+    root: Path, *, version: str = "0.1", gold: bool = False, covers: bool = False, size: int = 16
+) -> FakeAI4Mars:
     """Write a fake tree to ``root/ai4mars-dataset-merged-<version>``.
 
     Args:
         root: folder of data sets.
         version: ``0.1`` to ``0.3`` for ``msl/images``, ``0.6`` for ``msl/ncam/images`` with Mastcam pairs beside it.
         gold: whether two more images have labels of experts, min1 to min3.
+        covers: whether there are rover masks (the lowest quarter) and range masks (the uppermost); the last image lacks
+            the latter.
         size: edge of images and masks, pixels.
     """
     top = root / f"ai4mars-dataset-merged-{version}" / "msl"
@@ -73,6 +113,13 @@ def make_ai4mars(root: Path, *, version: str = "0.1", gold: bool = False, size: 
     for stem in made.gold:
         for name in AI4Mars.golds:
             write_pair(made.image(stem), folder / AI4Mars.gold_labels.format(name) / f"{stem}_merged.png", size)
+    for stem in (*sols, *made.gold) if covers else ():
+        for word, rows in (("MXY", slice(3 * size // 4, None)), ("RNG", slice(size // 4))):
+            cover = np.zeros((size, size), dtype=np.uint8)
+            cover[rows] = 1
+            if word == "MXY" or stem != list(sols)[-1]:
+                made.cover(stem, word).parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(cover).save(made.cover(stem, word))
     if version == "0.6":  # another camera, whose folders come first in the alphabet
         write_pair(top / "mcam" / "images" / "0003ML0000.JPG", top / "mcam" / "labels" / "train" / "0003ML0000.png")
         write_pair(top / "mcam" / "images" / "edr" / "0004ML.JPG", top / "mcam" / "labels" / "train" / "0004ML.png")

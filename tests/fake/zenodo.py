@@ -2,7 +2,11 @@
 
 import hashlib
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Self
 
 from marsnb.data.msl import MSL
 
@@ -16,15 +20,28 @@ class Archive(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, record: str = MSL.record, key: str = MSL.file) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.content = content
-        self.checksum = f"md5:{hashlib.md5(content).hexdigest()}"
+        self.record, self.key = record, key
+        self.publish(content)
+        self.sent = 0  # bytes of the file
         self.plan: list[str] = []
         self.record_plan: list[str] = []
         self.retry_after = "7"
-        self.key = MSL.file
         self.asked: list[tuple[str, dict[str, str]]] = []
+
+    def publish(self, content: bytes) -> None:
+        """Serve another file from now on."""
+        self.content = content
+        self.checksum = f"md5:{hashlib.md5(content).hexdigest()}"
+
+    @contextmanager
+    def running(self) -> Iterator[Self]:
+        """The server, in a thread of its own."""
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+        yield self
+        self.shutdown()
+        self.server_close()
 
     @property
     def url(self) -> str:
@@ -44,7 +61,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         archive = self.server
         archive.asked.append((self.path, dict(self.headers)))
-        record = self.path == f"/{MSL.record}"
+        record = self.path == f"/{archive.record}"
         plan = archive.record_plan if record else archive.plan
         word = plan.pop(0) if plan else ""
         if word in ("busy", "gone"):
@@ -54,12 +71,14 @@ class _Handler(BaseHTTPRequestHandler):
             entry = {"key": archive.key, "size": len(archive.content), "checksum": archive.checksum, "links": links}
             self._send(200, json.dumps({"files": [entry]}).encode())
         else:
-            asked = self.headers.get("Range")
-            start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and word != "whole" else 0
-            body, total = archive.content[start:], len(archive.content)
+            asked = self.headers.get("Range") if word != "whole" else None
+            first, _, last = (asked or "bytes=0-").removeprefix("bytes=").partition("-")
+            start, total = int(first), len(archive.content)
+            body = archive.content[start : int(last) + 1 if last else total]
             sent = body[: len(body) // 2] if word == "cut" else body
-            span = {"Content-Range": f"bytes {start}-{total - 1}/{total}"} if start else {}
-            self._send(206 if start else 200, sent, span, length=len(body))
+            span = {"Content-Range": f"bytes {start}-{start + len(body) - 1}/{total}"} if asked else {}
+            archive.sent += len(sent)
+            self._send(206 if asked else 200, sent, span, length=len(body))
 
     def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None, length: int | None = None) -> None:
         self.send_response(status)

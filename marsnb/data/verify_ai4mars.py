@@ -1,0 +1,91 @@
+"""What is wrong with a copy of AI4Mars's Navcam: every image, every label, and what the archive says they should be."""
+
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from PIL import Image as PilImage
+
+from marsnb.data._images import SUFFIXES, decode, decode_codes
+from marsnb.data.ai4mars import CLOCK, AI4Mars, cover_name, files_by_stem, find_tree, read_mask
+from marsnb.data.fetch_ai4mars import Member, choose, read_directory
+from marsnb.data.verify import report
+from marsnb.errors import DataError
+
+_PNG = frozenset({".png"})
+
+
+def verify_ai4mars(
+    root: Path | None = None, *, watch: Callable[[list[Path]], Iterable[Path]] = lambda files: files
+) -> tuple[list[str], str]:
+    """Look for everything that can be wrong with a copy of the Navcam's part, be it a subset or resized.
+
+    Args:
+        root: folder of data sets; ``paths.data()`` by default.
+        watch: handed the list of files and iterated over in its place, for a progress bar.
+
+    Returns:
+        One line per problem, and what there is in a few words.
+
+    Raises:
+        DataError: there is no such data set.
+    """
+    folder = find_tree(root)
+    images = files_by_stem(folder / AI4Mars.images, SUFFIXES)
+    labels = {AI4Mars.labels: files_by_stem(folder / AI4Mars.labels, _PNG)}
+    for name in map(AI4Mars.gold_labels.format, AI4Mars.golds):
+        labels[name] = files_by_stem(folder / name, _PNG, "_merged")
+    covers = {name: files_by_stem(folder / name, _PNG) for name, _ in AI4Mars.covers}
+    label_of = {path: stem for found in labels.values() for stem, path in found.items()}
+    cover_of = {path: cover_name(stem, "EDR") for found in covers.values() for stem, path in found.items()}
+    published = _published(folder)
+
+    problems: dict[str, list[str]] = defaultdict(list)
+    paired = images.keys() & label_of.values()
+    problems["images without a clock in their name"] = [stem for stem in sorted(paired) if not CLOCK.match(stem)]
+    for name, found in labels.items():
+        problems[f"labels without an image in {name}"] = sorted(found.keys() - images.keys())
+    begun = {member.image for path, member in published.items() if path.exists()}
+    problems["files missing of pairs that are there in part"] = [
+        path.name
+        for path, member in published.items()
+        if member.image in begun and member.folder not in covers and not path.exists()
+    ]
+    for path in watch([*images.values(), *label_of, *cover_of]):
+        if path in published and zlib.crc32(path.read_bytes()) != published[path].crc:
+            problems["files that are not those of the archive"].append(path.name)
+            continue
+        try:
+            if path in label_of:
+                read_mask(path)
+            elif path in cover_of:
+                decode_codes(path, None, known=(0, 1), fix="")
+            else:
+                decode(path, 1, mode="L")
+        except DataError:
+            problems["damaged files, or masks with another code than there are"].append(path.name)
+            continue
+        image = images.get(label_of.get(path, cover_of.get(path, "")))
+        if image and _size(image) not in (_size(path), None):
+            problems["masks of another size than their image"].append(path.name)
+    golds = ", ".join(f"{len(labels[AI4Mars.gold_labels.format(gold)]):,} {gold}" for gold in AI4Mars.golds)
+    train = len(labels[AI4Mars.labels].keys() & images.keys())
+    note = f"{len(paired):,} pairs: {train:,} of the {AI4Mars.pairs:,} labels for training; of the experts {golds}"
+    return [line for what, names in problems.items() for line in report(what, names)], note
+
+
+def _published(folder: Path) -> dict[Path, Member]:
+    """What the archive says of the files of a tree that was fetched; nothing for another one."""
+    layout = next(name for name in AI4Mars.layouts if folder.as_posix().endswith(name))
+    tree = folder.parents[layout.count("/")]
+    return {tree / member.path: member for member in choose(read_directory(tree)[1], masks=True)}
+
+
+def _size(path: Path) -> tuple[int, int] | None:
+    """Width and height; ``None`` of a file that is no image."""
+    try:
+        with PilImage.open(path) as image:
+            return image.size
+    except (OSError, SyntaxError, ValueError):
+        return None

@@ -1,0 +1,41 @@
+"""What the tests of AI4Mars's download share: a server on this machine that has a small archive of the same kind."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from marsnb.data import _http
+from marsnb.data.ai4mars import AI4Mars
+from marsnb.data.fetch_ai4mars import BRIDGE
+from tests.fake.ai4mars import FakeAI4Mars, make_ai4mars
+from tests.fake.zenodo import Archive
+
+
+@pytest.fixture
+def navcam(tmp_path: Path) -> FakeAI4Mars:
+    """What is published: pairs, labels of experts, both kinds of masks, Mastcam, and an image without a label."""
+    made = make_ai4mars(tmp_path / "published", version="0.6", gold=True, covers=True)
+    made.image("NLB_400000000EDR_F0581002NCAM00654M1").write_bytes(b"an image without a label")
+    return made
+
+
+@pytest.fixture
+def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds the code would have slept."""
+    seconds: list[float] = []
+    monkeypatch.setattr(_http, "sleep", seconds.append)
+    return seconds
+
+
+@pytest.fixture
+def server(navcam: FakeAI4Mars, waited: list[float]) -> Iterator[Archive]:
+    """A server of that archive, whose folders lie so far from each other that each takes a request."""
+    with Archive(navcam.pack(other=BRIDGE + 1), AI4Mars.record, AI4Mars.file).running() as archive:
+        yield archive
+
+
+@pytest.fixture
+def new_root(tmp_path: Path) -> Path:
+    """A folder of data sets that is not there yet."""
+    return tmp_path / "new" / "data"
