@@ -31,7 +31,7 @@ def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.fixture
 def server(navcam: FakeAI4Mars, waited: list[float]) -> Iterator[Archive]:
     """A server of that archive, whose folders lie so far from each other that each takes a request."""
-    with Archive(navcam.pack(other=BRIDGE + 1), AI4Mars.record, AI4Mars.file).running() as archive:
+    with Archive(navcam.packed(other=BRIDGE + 1), AI4Mars.record, AI4Mars.file).running() as archive:
         yield archive
 
 

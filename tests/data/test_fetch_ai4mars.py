@@ -1,5 +1,6 @@
 """The download of a part of a large archive, from a server on this machine."""
 
+import mmap
 import zipfile
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def test_navcam_pairs_alone(
     server: Archive, new_root: Path, tmp_path: Path, version: str, prefix: str, method: int
 ) -> None:
     navcam = make_ai4mars(tmp_path / version, version=version, gold=True, covers=True)
-    server.publish(navcam.pack(prefix=prefix, other=1000, compression=method))
+    server.publish(navcam.packed(prefix=prefix, method=method))
     folder = fetch_from(server, new_root)
     assert files(new_root) == expected(navcam)
     assert folder == find_tree(new_root)
@@ -55,7 +56,7 @@ def test_little_of_the_archive_is_transferred(
 
 
 def test_near_members_come_with_one_request(server: Archive, navcam: FakeAI4Mars, new_root: Path) -> None:
-    server.publish(navcam.pack(other=BRIDGE // 8))
+    server.publish(navcam.packed(other=BRIDGE // 8))
     fetch_from(server, new_root)
     assert len(server.ranges) == 2
     assert files(new_root) == expected(navcam)
@@ -65,10 +66,23 @@ def test_zip64(server: Archive, navcam: FakeAI4Mars, new_root: Path, monkeypatch
     with monkeypatch.context() as patch:  # as if 100 bytes were 4 GiB, and ten files 65,535
         patch.setattr(zipfile, "ZIP64_LIMIT", 100)
         patch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 10)
-        server.publish(navcam.pack(other=1000))
+        server.publish(navcam.packed())
     assert b"PK\6\6" in server.content and b"PK\6\7" in server.content
     fetch_from(server, new_root)
     assert files(new_root) == expected(navcam)
+
+
+def test_archive_of_more_than_4_gib(server: Archive, navcam: FakeAI4Mars, new_root: Path, tmp_path: Path) -> None:
+    with (tmp_path / "sparse.zip").open("w+b") as file:
+        file.seek(5 * 2**30)  # a hole, which takes no room on the disk
+        navcam.pack(file)
+        file.flush()
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            server.content = content  # type: ignore[assignment]
+            fetch_from(server, new_root)
+    assert first_member(new_root).start > 2**32
+    assert files(new_root) == expected(navcam)
+    assert server.sent < 2**20
 
 
 def test_directory_larger_than_the_first_request(
@@ -164,7 +178,7 @@ def test_part_that_is_whole_or_too_long(server: Archive, navcam: FakeAI4Mars, ne
 
 def test_other_archive_of_the_same_name(server: Archive, navcam: FakeAI4Mars, new_root: Path) -> None:
     fetch_from(server, new_root, limit=2)
-    server.publish(navcam.pack(other=1234))  # everything lies elsewhere in it
+    server.publish(navcam.packed(other=1234))  # everything lies elsewhere in it
     fetch_from(server, new_root)
     assert files(new_root) == expected(navcam)
 

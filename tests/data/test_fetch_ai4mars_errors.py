@@ -78,12 +78,12 @@ def test_something_that_is_no_archive(server: Archive, new_root: Path) -> None:
 
 def test_archive_without_navcam_pairs(server: Archive, navcam: FakeAI4Mars, new_root: Path) -> None:
     (navcam.folder / "images").rename(navcam.folder / "pictures")
-    server.publish(navcam.pack(other=10))
+    server.publish(navcam.packed())
     assert "no Navcam image with a label" in failing(server, new_root)
 
 
 def test_member_packed_in_another_way(server: Archive, navcam: FakeAI4Mars, new_root: Path) -> None:
-    server.publish(navcam.pack(other=10, compression=zipfile.ZIP_BZIP2))
+    server.publish(navcam.packed(method=zipfile.ZIP_BZIP2))
     assert "packed in an unknown way" in failing(server, new_root)
 
 

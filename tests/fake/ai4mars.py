@@ -4,7 +4,7 @@ import io
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 from zlib import crc32
 
 import numpy as np
@@ -49,17 +49,17 @@ class FakeAI4Mars:
         found = sorted(path for path in top.rglob("*") if path.is_file() and path.name[0] != ".")
         return {path.relative_to(top).as_posix(): path.read_bytes() for path in found}
 
-    def pack(self, *, prefix: str = "", other: int = 2**20, **options: Any) -> bytes:
-        """An archive of the tree, with ``other`` bytes of no use around and between its folders.
+    def pack(self, target: BinaryIO, *, prefix: str = "", other: int = 1000, method: int = zipfile.ZIP_STORED) -> None:
+        """Write an archive of the tree, with files of no use before each of its folders and at the end.
 
         Args:
+            target: where to, from the position it is at.
             prefix: folder that holds all in the archive, with a slash.
-            other: size of each file of no use, of which there is one per folder, bytes.
-            options: of ``zipfile.ZipFile``.
+            other: size of a file of no use, bytes.
+            method: how members are packed.
         """
         noise = np.random.default_rng(0).bytes(other)
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", **options) as opened:
+        with zipfile.ZipFile(target, "w", method) as opened:
             folder = ""
             for name, content in self.files().items():
                 if name.rpartition("/")[0] != folder:
@@ -69,6 +69,11 @@ class FakeAI4Mars:
                 opened.writestr(f"{prefix}{name}", content)
             opened.writestr(f"__MACOSX/{prefix}{folder}/._{name.rpartition('/')[2]}", b"what macOS packs too")
             opened.writestr(f"{prefix}info.md", noise)
+
+    def packed(self, *, prefix: str = "", other: int = 1000, method: int = zipfile.ZIP_STORED) -> bytes:
+        """The archive that ``pack`` writes."""
+        buffer = io.BytesIO()
+        self.pack(buffer, prefix=prefix, other=other, method=method)
         return buffer.getvalue()
 
 
