@@ -8,10 +8,10 @@ import pytest
 
 from marsnb.data import _http
 from marsnb.data import fetch_ai4mars as fetcher
-from marsnb.data.ai4mars import find_tree, open_ai4mars
-from marsnb.data.fetch_ai4mars import BRIDGE, DIRECTORY, TAIL, fetch_ai4mars, read_directory
+from marsnb.data.ai4mars import AI4Mars, find_tree, open_ai4mars
+from marsnb.data.fetch_ai4mars import BRIDGE, DIRECTORY, TAIL, Member, fetch_ai4mars, read_directory
 from marsnb.errors import DataError
-from tests.fake.ai4mars import FakeAI4Mars, make_ai4mars
+from tests.fake.ai4mars import FakeAI4Mars, make_ai4mars, navcam_stem
 from tests.fake.navcam_archive import TREE, expected, failing, fetch_from, files, first_member
 from tests.fake.zenodo import Archive
 
@@ -108,9 +108,12 @@ def test_limit_takes_whole_pairs_and_a_higher_one_the_same_and_more(
 
 
 def test_limit_is_spread_over_the_sols(server: Archive, new_root: Path) -> None:
-    fetch_from(server, new_root, limit=6)
-    opened = open_ai4mars(root=new_root)
-    assert len(opened.train) and len(opened.test)
+    stems = [navcam_stem(sol) for sol in range(1000)]
+    where = ((AI4Mars.images, "JPG"), (AI4Mars.labels, "png"))
+    members = [Member("msl", folder, f"{stem}.{end}", 0, 9, 9, 0, 0) for stem in stems for folder, end in where]
+    chosen = {member.image for member in fetcher.choose(members, 100)}
+    assert len(chosen) == 100
+    assert all(15 <= len(chosen.intersection(stems[at : at + 250])) <= 35 for at in range(0, 1000, 250))
     with pytest.raises(DataError, match="limit of 1 or more"):
         fetch_from(server, new_root, limit=0)
 
