@@ -183,5 +183,4 @@ def test_texture_tells_the_classes_apart_and_grey_does_not(data: SegmentationDat
     for known, new in ((grey, grey_new), (texture, texture_new)):
         forest = RandomForestClassifier(40, min_samples_leaf=8, class_weight="balanced", random_state=0, n_jobs=1)
         scores.append(balanced_accuracy_score(truth_new, forest.fit(known, truth).predict(new)))
-    print(scores)
     assert scores[0] < 0.5 and scores[1] > 0.6 and scores[1] - scores[0] > 0.2, scores
