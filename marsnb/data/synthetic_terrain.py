@@ -100,14 +100,13 @@ class TerrainPairs:
     def __len__(self) -> int:
         return len(self.names)
 
-    def _drawn(self, index: int) -> tuple[Codes, Mask, Codes]:
+    def _drawn(self, index: int) -> tuple[Array, Mask, Codes]:
         name = self.names[index]
         return _draw(self.seed, int(name[18:25]), int(name[4:13]), int(self.sols[index]))
 
     def decode(self, index: int, size: int) -> Image:
         """Image ``index``, ``(size, size, 1)``."""
-        image = resample(self._drawn(index)[0].astype(float), size)
-        return np.clip(image + 0.5, 0, 255).astype(np.uint8)
+        return np.clip(resample(self._drawn(index)[0], size) * 255 + 0.5, 0, 255).astype(np.uint8)
 
     def mask(self, index: int, size: int | None = None) -> Mask:
         """Mask ``index`` at ``(size, size)``, nearest neighbour; at its own 128 x 128 without a size."""
@@ -118,12 +117,12 @@ class TerrainPairs:
         return _nearest(self._drawn(index)[2], size)
 
 
-@lru_cache(maxsize=512)
-def _draw(seed: int, view: int, clock: int, sol: int) -> tuple[Codes, Mask, Codes]:
-    """Image ``(128, 128, 1)``, labels and truth ``(128, 128)``, together, as all three start from one ground."""
+@lru_cache(maxsize=320)  # 0.16 MB each
+def _draw(seed: int, view: int, clock: int, sol: int) -> tuple[Array, Mask, Codes]:
+    """Image ``(128, 128, 1)``, labels and truth ``(128, 128)``: all three start from one ground."""
     ground = terrain.make_ground(_rng(seed, _GROUND, view), sol)
     image = photograph(ground, sol, _rng(seed, _LOOK, view), _rng(seed, _SHOT, clock))
-    drawn = (image * 255 + 0.5).astype(np.uint8), draw_labels(ground, _rng(seed, _LABEL, clock)), ground.truth()
+    drawn = image, draw_labels(ground, _rng(seed, _LABEL, clock)), ground.truth()
     for array in drawn:
         array.flags.writeable = False
     return drawn
