@@ -6,6 +6,7 @@ and a light that change between train and test. It says nothing about Mars: a nu
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -99,26 +100,32 @@ class TerrainPairs:
     def __len__(self) -> int:
         return len(self.names)
 
-    def _scene(self, index: int) -> tuple[Ground, int, int]:
+    def _drawn(self, index: int) -> tuple[Array, Mask, Codes]:
         name = self.names[index]
-        clock, view = int(name[4:13]), int(name[18:25])
-        return terrain.make_ground(_rng(self.seed, _GROUND, view), int(self.sols[index])), view, clock
+        return _draw(self.seed, int(name[18:25]), int(name[4:13]), int(self.sols[index]))
 
     def decode(self, index: int, size: int) -> Image:
         """Image ``index``, ``(size, size, 1)``."""
-        ground, view, clock = self._scene(index)
-        look, shot = _rng(self.seed, _LOOK, view), _rng(self.seed, _SHOT, clock)
-        image = photograph(ground, int(self.sols[index]), look, shot)
-        return np.clip(resample(image, size) * 255 + 0.5, 0, 255).astype(np.uint8)
+        return np.clip(resample(self._drawn(index)[0], size) * 255 + 0.5, 0, 255).astype(np.uint8)
 
     def mask(self, index: int, size: int | None = None) -> Mask:
         """Mask ``index`` at ``(size, size)``, nearest neighbour; at its own 128 x 128 without a size."""
-        ground, _, clock = self._scene(index)
-        return _nearest(draw_labels(ground, _rng(self.seed, _LABEL, clock)), size)
+        return _nearest(self._drawn(index)[1], size)
 
     def truth(self, index: int, size: int | None = None) -> Mask:
         """What is really there, codes 0 to 3 in every pixel; nothing that trains may look here."""
-        return _nearest(self._scene(index)[0].truth(), size)
+        return _nearest(self._drawn(index)[2], size)
+
+
+@lru_cache(maxsize=320)  # 0.16 MB each
+def _draw(seed: int, view: int, clock: int, sol: int) -> tuple[Array, Mask, Codes]:
+    """Image ``(128, 128, 1)``, labels and truth ``(128, 128)``: all three start from one ground."""
+    ground = terrain.make_ground(_rng(seed, _GROUND, view), sol)
+    image = photograph(ground, sol, _rng(seed, _LOOK, view), _rng(seed, _SHOT, clock))
+    drawn = image, draw_labels(ground, _rng(seed, _LABEL, clock)), ground.truth()
+    for array in drawn:
+        array.flags.writeable = False
+    return drawn
 
 
 def _nearest(codes: Codes, size: int | None) -> Mask:

@@ -131,6 +131,7 @@ def what_we_see(profile: str) -> str:
     images = labelled / (1 - head["unlabelled"] / 100) / head["edge"] ** 2
     empty = int((counts[:, :-1].sum(axis=1) == 0).sum())
     seen = len(data.train) + len(data.val)
+    verdict = " (generated so)" if data.synthetic else ": both of its descriptions are one split"
     return (
         f"- **How many images the paper used.** Its areas add up to {labelled / 1e9:.3f} billion labelled pixels. With "
         f"{head['unlabelled']} % unlabelled, that is {images:,.0f} images of {head['edge']} x {head['edge']} pixels: "
@@ -138,7 +139,7 @@ def what_we_see(profile: str) -> str:
         'included. The "35K images" of section 3 are all of AI4Mars, other cameras and rovers included, and cannot be '
         "what Table 2 counts.\n"
         f"- **The split.** {100 * seen / len(data.names):.1f} % of the {len(data.names):,} pairs here are of sols up "
-        'to 1486, where the paper says "the first 60 %": both of its descriptions are one split.\n'
+        f'to 1486, where the paper says "the first 60 %"{verdict}.\n'
         f"- **The gap.** *soil* goes from {before['soil']:.1f} % of train and validation to {after['soil']:.1f} % of "
         f"test, *sand* from {before['sand']:.1f} % to {after['sand']:.1f} %, *bedrock* from {before['bedrock']:.1f} % "
         f"to {after['bedrock']:.1f} %. *big rock* is {before['big rock']:.2f} % and {after['big rock']:.2f} %.\n"

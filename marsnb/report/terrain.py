@@ -32,6 +32,9 @@ STOP = re.compile(r"EDR_[FD](\d{7})")
 """Site and drive in a Navcam name: equal where the rover stood still."""
 MIXED = "much of one class"
 TWINS = "the same view twice"
+_UNLIKE = (
+    "Pixels on which the annotators of one image disagreed are published without a label, and count here for nothing."
+)
 
 
 def fig02b(profile: str) -> Path:
@@ -67,7 +70,7 @@ def _draw_02b(frame: pd.DataFrame) -> Figure:
             text = f"{mine:.1f} (paper {theirs:.1f})" if mine >= 5 else f"{mine:.2f} (paper {theirs:.2f})"
             ax.text(max(mine, theirs) + 1, y, text, va="center", fontsize=7.5, color=GREY)
     ax.set_yticks(at, frame["class"])
-    ax.set_xlim(0, 1.25 * frame[["train_val_share", "test_share", "train_val_paper_share"]].to_numpy().max())
+    ax.set_xlim(0, 1.25 * frame.filter(like="_share").to_numpy().max())
     ax.grid(axis="y", visible=False)
     ax.set_xlabel("share of the labelled area of the split (%)")
     ax.set_title("Class areas, train and validation against test (Fig. 2b)")
@@ -205,13 +208,14 @@ def _draw_05(frame: pd.DataFrame, data: SegmentationData) -> Figure:
 
 def agreement(profile: str) -> str:
     """How far the labels of one view agree, as Markdown."""
-    pairs = twins(open_terrain(profile))
+    data = open_terrain(profile)
+    pairs = twins(data)
     if pairs.empty:
         return "- **How far labels agree** cannot be said: no view is there twice."
     apart = pairs["disagreement"]
     return (
         f"- **How far labels agree.** {len(pairs):,} pairs of images show one view, taken from one stop of the rover. "
         f"Where both have a label, the two differ on {apart.mean():.1f} % of the pixels on average; "
-        f"{(apart == 0).sum():,} pairs agree everywhere, {(apart > 10).sum():,} differ on more than 10 %. Pixels on "
-        "which the annotators of one image disagreed are published without a label, and count here for nothing."
+        f"{(apart == 0).sum():,} pairs agree everywhere, {(apart > 10).sum():,} differ on more than 10 %. "
+        + ("The generator drew these errors." if data.synthetic else _UNLIKE)
     )

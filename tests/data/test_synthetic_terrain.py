@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, sobel
 
 from marsnb.data import SEGMENTATION_DATASETS
+from marsnb.data._terrain_ground import TABLE2
 from marsnb.data.ai4mars import AI4Mars, sol_of
 from marsnb.data.segmentation import UNLABELLED, SegmentationData, open_pairs, pixel_counts
 from marsnb.data.synthetic_terrain import TerrainPairs, open_synthetic_terrain
 from marsnb.errors import DataError, RecipeError
+from marsnb.report.areas import paper_areas
 from marsnb.report.terrain import STOP
 
 
@@ -121,6 +123,13 @@ def test_shares(data: SegmentationData, masks: tuple[NDArray[np.uint8], NDArray[
     assert (labels == UNLABELLED).mean(axis=(1, 2)).std() > 0.1  # some masks have many labels, some few
 
 
+def test_the_mix_is_that_of_table_2() -> None:
+    paper = paper_areas()[1]
+    for split, drawn in enumerate(TABLE2):
+        area = sum(areas[split] for areas in paper.values())
+        assert drawn == pytest.approx([paper[name][split] / area for name in AI4Mars.class_names[:3]], abs=0.001)
+
+
 def test_labels_are_wrong_now_and_then(masks: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> None:
     labels, truth = masks
     known = labels != UNLABELLED
@@ -183,5 +192,4 @@ def test_texture_tells_the_classes_apart_and_grey_does_not(data: SegmentationDat
     for known, new in ((grey, grey_new), (texture, texture_new)):
         forest = RandomForestClassifier(40, min_samples_leaf=8, class_weight="balanced", random_state=0, n_jobs=1)
         scores.append(balanced_accuracy_score(truth_new, forest.fit(known, truth).predict(new)))
-    print(scores)
     assert scores[0] < 0.5 and scores[1] > 0.6 and scores[1] - scores[0] > 0.2, scores
