@@ -141,7 +141,8 @@ def run_notebook(path: Path, profile: str, parameters: Mapping[str, Any], kernel
         NotebookError: a cell failed.
     """
     import papermill
-    from nbconvert import HTMLExporter
+
+    from marsnb.report.page import render
 
     build = paths.build(profile)
     with tempfile.TemporaryDirectory(prefix="marsnb-notebook-") as folder:
@@ -158,8 +159,7 @@ def run_notebook(path: Path, profile: str, parameters: Mapping[str, Any], kernel
                 shutil.copy(executed, build / "failed" / path.name)
             raise NotebookError(_failure(path, executed, error)) from error
         seconds = time.perf_counter() - start
-        html, _ = HTMLExporter(template_name="lab", embed_images=True).from_filename(str(executed))
-        write_whole(build / f"{path.stem}.html", html)
+        write_whole(build / f"{path.stem}.html", render(executed))
         write_whole(build / path.name, executed.read_bytes())
         (build / "failed" / path.name).unlink(missing_ok=True)
     return seconds

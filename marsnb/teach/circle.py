@@ -102,7 +102,7 @@ def sentences(course: Course) -> str:
         f"{course.loss[first]:.2f} to {course.loss[last]:.2f}. "
         f"Alignment went from {course.alignment[first]:.3f} to {course.alignment[last]:.3f} "
         f"(0: both views at one place). "
-        f"Uniformity went from {course.uniformity[first]:.2f} to {course.uniformity[last]:.2f} "
+        f"Uniformity went from {course.uniformity[first]:.2f} to {round(course.uniformity[last], 2) + 0.0:.2f} "
         f"(0: all things at one place; {_uniform_circle():.2f}: spread evenly)."
     )
 

@@ -45,7 +45,9 @@ def temperature_slider(interactive: bool | None = None) -> Any:
     slider = FloatLogSlider(
         value=0.2, base=10, min=-1.5, max=0.5, step=0.05, description="τ", readout_format=".3f", continuous_update=True
     )
-    picture = Image(value=png(pictures.temperatures([slider.value])), format="png")
+    # at its own size: a box stretches what it holds, and the slider would be far above the axis
+    layout = {"align_self": "flex-start", "max_width": "100%"}
+    picture = Image(value=png(pictures.temperatures([slider.value])), format="png", layout=layout)
     slider.observe(
         lambda change: setattr(picture, "value", png(pictures.temperatures([float(f"{change['new']:.3g}")]))),
         names="value",

@@ -57,8 +57,8 @@ def counted(data: ClassificationData, batches: tuple[int, ...] = (16, 24, 256)) 
     for kind, group in groups(data).items():
         row: dict[str, object] = {"same": kind, "share of the negatives": f"{100 * share(group):.2f} %"}
         for n in batches:
-            row[f"per anchor, N = {n}"] = f"{share(group) * (n - 1):.2f}"
-            row[f"at least one, N = {n}"] = f"{100 * at_least_one(group, n):.0f} %"
+            row[f"per anchor, N\u00a0=\u00a0{n}"] = f"{share(group) * (n - 1):.2f}"
+            row[f"at least one, N\u00a0=\u00a0{n}"] = f"{100 * at_least_one(group, n):.0f} %"
         rows.append(row)
     return pd.DataFrame(rows)
 
