@@ -25,7 +25,6 @@ math[display="block"] { margin: 1em 0; }
 {% block html_head_js_mermaidjs %}{% endblock %}
 """
 
-
 # What latex2mathml leaves out of TeX's rules: a single upright letter, and the thin spaces round a function's name.
 MENDS = (
     (re.compile(r"\\mathrm\{([A-Za-z])\}"), r"\\text{\1}"),
@@ -76,16 +75,20 @@ class _Renderer(IPythonRenderer):  # type: ignore[misc]
         return super().block_html(html) if "<img" in html else html
 
 
+def markdown(source: str, **options: Any) -> str:
+    """Markdown as HTML, its formulas as MathML; ``options`` are those of nbconvert's ``IPythonRenderer``."""
+    html = str(MarkdownWithMath(renderer=_Renderer(escape=False, **options)).render(source))
+    return PUNCTUATED.sub(r'<span class="formula">\1</span>', html)
+
+
 class _Exporter(HTMLExporter):  # type: ignore[misc]
-    """nbconvert's own, with the renderer above."""
+    """nbconvert's own, with the Markdown above."""
 
     @pass_context
     def markdown2html(self, context: Any, source: str) -> str:
         path = context.get("resources", {}).get("metadata", {}).get("path", "")
         attachments = context.get("cell", {}).get("attachments", {})
-        renderer = _Renderer(escape=False, attachments=attachments, embed_images=self.embed_images, path=path)
-        html = str(MarkdownWithMath(renderer=renderer).render(source))
-        return PUNCTUATED.sub(r'<span class="formula">\1</span>', html)
+        return markdown(source, attachments=attachments, embed_images=self.embed_images, path=path)
 
 
 def render(executed: Path) -> str:

@@ -16,7 +16,9 @@ def rendered(folder: Path, *cells: nbformat.NotebookNode) -> str:
     """The body of the page of a notebook with these cells."""
     nbformat.write(new_notebook(cells=list(cells)), folder / "01_some.ipynb")
     html = page.render(folder / "01_some.ipynb")
-    assert not re.search(r"""<script[^>]*src=|import\(|https?://""", html), "the page needs the network"
+    assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//|import\(|url\(["']?http""", html), (
+        "the page needs the network"
+    )
     return html.partition("<body")[2]
 
 
@@ -49,7 +51,7 @@ def test_a_letter_is_upright_and_a_function_keeps_its_distance() -> None:
 
 
 def test_a_formula_that_cannot_be_converted_stays_as_it_is() -> None:
-    assert page.mathml(r"\frac{a < b") == r"<code>\frac{a &lt; b</code>"
+    assert page.mathml("a_b_c < d") == "<code>a_b_c &lt; d</code>"
 
 
 @pytest.mark.parametrize("path", sorted(paths.notebooks().glob("*.ipynb")), ids=lambda path: path.stem)
@@ -57,8 +59,7 @@ def test_every_formula_of_the_notebooks_is_converted(path: Path, monkeypatch: py
     seen: dict[str, str] = {}
     convert = page.mathml
     monkeypatch.setattr(page, "mathml", lambda tex, display="inline": seen.setdefault(tex, convert(tex, display)))
-    notebook = nbformat.read(path, as_version=4)
-    assert "<body" in page.render(path)
-    text = "".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    assert bool(seen) == ("$" in text)
+    cells = nbformat.read(path, as_version=4).cells
+    texts = [page.markdown(cell.source) for cell in cells if cell.cell_type == "markdown"]
+    assert [text for text in texts if "$" in text] == []
     assert [tex for tex, formula in seen.items() if not formula.startswith("<math") or "\\" in formula] == []
