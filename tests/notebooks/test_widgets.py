@@ -25,7 +25,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 DRIVER = shutil.which("chromedriver")
 HOW_TO_GET = "install Chromium and its driver (on Debian: apt-get install chromium chromium-driver)"
-NO_NEWS = ("--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.news_url=None")
+NO_UPDATE = "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"  # that would ask a package registry
 FOLDERS = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR",
            "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR")  # fmt: skip
 STEP = 0.05  # of the slider, in powers of ten
@@ -65,7 +65,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     for name in ("MARSNB_STATIC", "JUPYTER_PATH", "JPY_SESSION_NAME"):
         environment.pop(name, None)
     port = free_port()
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", *NO_NEWS]
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", NO_UPDATE]
     options = [
         "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.port={port}",
