@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
@@ -35,6 +36,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(600),
     pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason=f"no Chromium to move the slider in: {HOW_TO_GET}"),
+    pytest.mark.skipif(find_spec("selenium") is None, reason="no selenium: `make test` installs it"),
 ]
 
 PICTURE = """
@@ -105,7 +107,8 @@ def wait_for_server(server: "subprocess.Popen[bytes]", url: str, log: Path) -> N
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator["WebDriver"]:
     """A Chromium without a window; it ends with the test."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium: run `make test`, which installs it")
+    from selenium import webdriver
+
     options = webdriver.ChromeOptions()
     options.binary_location = str(CHROMIUM)
     flags = ("headless=new", "disable-gpu", "disable-dev-shm-usage", "window-size=1300,1000", "no-first-run")
