@@ -94,8 +94,8 @@ def test_runs_that_choose_do_not_see_the_test_list():
 
 def test_runs_that_choose_for_segmentation_do_not_see_later_sols():
     for row in load_table("choice_segmentation").rows:
-        assert row.overrides["evaluate"] == ["val"]
-        assert row.overrides["protocol"] == "choice"
+        assert row.at["lite"]["evaluate"] == ["val"]
+        assert row.at["lite"]["protocol"] == "choice"
 
 
 @each_profile
@@ -115,6 +115,8 @@ def test_what_stands_for_what():
     assert (paper.backbone("resnet50"), paper.start("moco_v2")) == ("resnet50", "moco_v2")
     assert (lite.backbone("vgg16"), lite.start("imagenet")) == ("tf_efficientnet_lite0", "imagenet-lite")
     assert lite.start("random") == "random"
+    assert lite.start("random", "tf_efficientnet_lite0", "segmentation") == "imagenet-lite"
+    assert paper.start("random", "resnet101", "segmentation") == "random"
     assert (smoke.backbone("vgg16"), smoke.start("moco_v2")) == ("test_resnet", "random")
     assert (lite.backbone("vgg16", own=True), lite.start("imagenet", "vgg16")) == ("vgg16", "random")
     assert lite.start("imagenet", "tf_efficientnet_lite0") == "imagenet-lite"
@@ -126,7 +128,8 @@ def test_what_stands_for_what():
 
 def test_start_weights_of_every_row_are_known():
     rows = [row for key in trainable() for row in load_table(key).rows]
-    starts = {load_profile(name).start(row.start) for name in profiles() for row in rows}
+    tasks = ("classification", "segmentation")
+    starts = {load_profile(name).start(row.start, task=task) for name in profiles() for row in rows for task in tasks}
     starts = {start_before(start) or start for start in starts}  # pretraining on Mars begins from one, too
     assert starts <= {"random", "imagenet", "imagenet-lite", *CHECKPOINTS}
     assert build_backbone(load_profile("smoke").backbone("resnet50")).num_features > 0

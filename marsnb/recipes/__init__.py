@@ -117,6 +117,7 @@ class Profile(_Strict):
         classification: fields of ``ClassificationSpec``.
         from_random: those of them that differ where a network begins from random weights.
         segmentation: fields of ``SegmentationSpec``.
+        segmentation_starts: as ``starts``, for segmentation.
     """
 
     name: str
@@ -129,15 +130,17 @@ class Profile(_Strict):
     classification: dict[str, Any]
     from_random: dict[str, Any] = {}
     segmentation: dict[str, Any] = {}
+    segmentation_starts: dict[str, str] = {}
 
     def backbone(self, name: str, own: bool = False) -> str:
         """What stands for backbone ``name`` in this profile; ``own`` where the row is about it."""
         stand_ins = self.own_backbones if own else self.backbones
         return stand_ins.get(name, stand_ins.get("*", name))
 
-    def start(self, name: str, backbone: str | None = None) -> str:
-        """What stands for start weights ``name`` in this profile, for a ``backbone`` of this profile."""
-        start = self.starts.get(name, self.starts.get("*", name))
+    def start(self, name: str, backbone: str | None = None, task: str = "classification") -> str:
+        """What stands for start weights ``name`` in this profile, for a ``backbone`` of this profile and a ``task``."""
+        stand_ins = self.segmentation_starts if task == "segmentation" else self.starts
+        start = stand_ins.get(name, stand_ins.get("*", name))
         belongs_to = self.start_of.get(start)
         return "random" if backbone is not None and belongs_to not in (None, backbone) else start
 

@@ -199,7 +199,7 @@ def resolve(row: Row, profile: Profile, seed: int = 0, task: str = "classificati
         RecipeError: the row or the profile has an unknown key.
     """
     backbone = profile.backbone(row.backbone, row.own_backbone)
-    start = profile.start(row.start, backbone)
+    start = profile.start(row.start, backbone, task)
     if task == "segmentation":
         scale = profile.segmentation
     else:
