@@ -229,7 +229,7 @@ def notes(frame: pd.DataFrame, dagger: bool = True) -> str:
         text += f" {(ran != '').sum()} of {len(ran)} rows ran with another network or other start weights than the"
         text += f" paper's (start weights: {', '.join(starts)}); the remarks under the table say how."
     elif ways:
-        text += f" Run as: {'; '.join(ways)}; the paper's networks and start weights differ."
+        text += f" Run as: {'; '.join(ways)}; the paper's networks or start weights differ."
     if dagger and (words(frame["same_as"]) != "").any():
         text += " † shares its run with a row above: this profile makes no difference between them."
     return text

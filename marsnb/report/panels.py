@@ -46,7 +46,9 @@ def _numbers(number: int, profile: str) -> pd.DataFrame:
 
 
 def _draw(frame: pd.DataFrame, number: int) -> Figure:
-    frame = frame.assign(**{name: forest.words(frame[name]) for name in ("group", "series", "ran_as", "same_as")})
+    frame = frame.assign(
+        **{name: forest.words(frame[name]) for name in ("row", "group", "series", "ran_as", "same_as")}
+    )
     frame = frame.sort_values("control", kind="stable")  # the controls come last, wherever they stand in the recipe
     metrics = list(dict.fromkeys(frame["metric"]))
     parts = [frame[frame["metric"] == metric].reset_index(drop=True) for metric in metrics]
@@ -59,7 +61,7 @@ def _draw(frame: pd.DataFrame, number: int) -> Figure:
         forest._label_rows(ax, part, slots)
         if slots.rule is not None:
             ax.axhline(slots.rule, color=BLACK, linewidth=0.8)
-        ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         ax.set_title(HEADINGS.get(metric, metric))
     for ax in axes[1:]:
         ax.tick_params(axis="y", labelleft=False)

@@ -95,8 +95,8 @@ def steps_text(profile: str) -> str:
     sure = [NAMES[line["metric"]] for _, line in pseudo.iterrows() if differs(line)]
     here = f"told apart from 0 in {', '.join(sure)}" if sure else "not told apart from 0 in any metric"
     text.append(
-        '- The paper: online pseudo labels "further promote the comprehensive performance". In its table they change '
-        f"the four metrics by {low:+.2f} to {high:+.2f} points; here they are {here}."
+        '- The paper: online pseudo labeling "further promotes the comprehensive performance". In its table it changes '
+        f"the four metrics by {low:+.2f} to {high:+.2f} points; here the changes are {here}."
         if pseudo["measured"].notna().any()
         else f"- Online pseudo labels: {pseudo['how'].iloc[0]}."
     )

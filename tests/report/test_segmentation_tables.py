@@ -153,7 +153,7 @@ def test_what_the_steps_add_in_words(nine: ModuleType) -> None:
     assert "in the paper 3.70 (contrast and pseudo labels), 1.04 (pretraining), 0.03 (pseudo labels)" in text
     assert "here 4.70 (contrast and pseudo labels), 0.70 (pretraining), -0.30 (pseudo labels)" in text
     assert "In its table +1.04; here +0.70 [-2.13, +3.53], not told apart from 0." in text
-    assert "-0.02 to +0.05 points; here they are not told apart from 0 in any metric" in text
+    assert "-0.02 to +0.05 points; here the changes are not told apart from 0 in any metric" in text
     assert "| all of it | paper | +1.41 | +3.97 | +2.54 | +4.11 |" in text
 
 
