@@ -1,5 +1,6 @@
 """What a training step costs, counted: images through the backbone, in a small network that stands for any."""
 
+import json
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -109,16 +110,17 @@ def step_costs(spec: RunSpec) -> list[StepCost]:
 
 
 @cache
-def _costs(fields: tuple[tuple[str, Any], ...], settings: tuple[tuple[str, Any], ...]) -> tuple[StepCost, ...]:
+def _costs(fields: tuple[tuple[str, Any], ...], settings: str) -> tuple[StepCost, ...]:
     tiny = {"dataset": "none", "image_size": SIZE, "backbone": "test_resnet", "start": "random"}
-    return tuple(step_costs(make_spec(**tiny, **dict(fields), settings=dict(settings))))
+    return tuple(step_costs(make_spec(**tiny, **dict(fields), settings=json.loads(settings))))
 
 
 def costs(spec: RunSpec) -> tuple[StepCost, ...]:
     """``step_costs``, counted once per method: settings that are weights or thresholds play no part in it."""
     names = ("task", "method", "batch_labelled", "batch_unlabelled", "epochs")
     fields = tuple((name, getattr(spec, name)) for name in names if hasattr(spec, name))
-    return _costs(fields, tuple(sorted((k, v) for k, v in spec.settings.items() if not isinstance(v, float))))
+    settings = {name: value for name, value in spec.settings.items() if not isinstance(value, float)}
+    return _costs(fields, json.dumps(settings, sort_keys=True))
 
 
 def _count(method: Method, batches: dict[str, Any], epochs: int) -> StepCost:
