@@ -9,6 +9,8 @@ from marsnb.report.measured import Line
 
 NAMES = {"top1": "Top-1", "acc": "ACC", "macc": "MACC", "facc": "FACC", "miou": "mIoU"}
 HEADINGS = {metric: f"{name} (%)" for metric, name in NAMES.items()}
+FIRST = {10: "Threshold", 11: "λ_seg^s"}
+"""Heading of the rows' names, by the paper's number of the table, where the rows are no methods."""
 NOT_RUN = "not run"
 KINDS = ("paper", "measured", "difference (points)")
 """Lines per heading of a table that is printed across, and per row of one with several metrics."""
@@ -40,7 +42,7 @@ def body(head: Table, by: dict[str, list[Line]]) -> list[str]:
         rows = [_line(*_remarked(line, [one[i] for one in by.values()])) for i, line in enumerate(found)]
         return [_line("Run", *names, "n", "Ran as"), f"|---|{'---:|' * (len(names) + 1)}---|", *rows]
     if len(by) > 1:
-        return _blocks(by)
+        return _blocks(by, FIRST.get(head.table, "Method"))
     if found and all(line.row.cell for line in found):
         return _across(head, found, heading)
     return _listed(found, heading)
@@ -99,12 +101,12 @@ def _row(line: Line, before: list[str]) -> str:
     return _line(*before, label, _theirs(line), ours, n, _gap(line), remarks)
 
 
-def _blocks(by: dict[str, list[Line]]) -> list[str]:
+def _blocks(by: dict[str, list[Line]], corner: str) -> list[str]:
     """A column per metric and up to three lines per row, and the remarks below."""
     rows = list(zip(*by.values(), strict=True))
     found = [row[0] for row in rows]
     categories = any(line.row.family for line in found)
-    first = [*(["Category"] if categories else []), "Method", ""]
+    first = [*(["Category"] if categories else []), corner, ""]
     text = [
         _line(*first, *(HEADINGS.get(metric, metric) for metric in by)),
         f"|{'---|' * len(first)}{'---:|' * len(by)}",

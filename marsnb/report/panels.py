@@ -12,12 +12,12 @@ from marsnb import recipes
 from marsnb.errors import RecipeError
 from marsnb.report import forest
 from marsnb.report.effects import CHOICES, effects
-from marsnb.report.layout import HEADINGS, NAMES, NOT_RUN
+from marsnb.report.layout import FIRST, HEADINGS, NAMES, NOT_RUN
 from marsnb.report.segmentation import HOW
 from marsnb.report.style import BLACK, BLUE, GREY, RED, caption, make
 
-SWEPT = {10: ("threshold (paper: {})", False), 11: ("weight of the contrast (paper: {}), log scale", True)}
-"""Tables that vary one number: what its axis says, and whether it is logarithmic."""
+LOGARITHMIC = {11}
+"""Tables whose rows are weights of several orders of magnitude."""
 
 
 def fig_panels(number: int, profile: str) -> Path:
@@ -66,6 +66,7 @@ def _draw(frame: pd.DataFrame, number: int) -> Figure:
     for ax in axes[1:]:
         ax.tick_params(axis="y", labelleft=False)
     _not_run(axes[-1], parts[-1])
+    axes[0].set_ylabel(FIRST.get(number, ""))
     axes[0].set_ylim(slots.end - 0.4, -0.7)
     handles, labels = axes[0].get_legend_handles_labels()
     forest.heading(
@@ -115,9 +116,9 @@ def _draw_swept(frame: pd.DataFrame) -> Figure:
         for ax, metric in zip(row, metrics, strict=True):
             _curve(ax, frame[(frame["table"] == number) & (frame["metric"] == metric)], number)
             ax.set_title(NAMES[metric])
-        row[0].set_ylabel(f"Table {number}: points\nagainst the paper's choice")
+            ax.set_xlabel(FIRST[number])
         choice = recipes.load_table(number).row(CHOICES[number]).label
-        row[len(row) // 2].set_xlabel(SWEPT[number][0].format(choice), loc="left" if len(row) % 2 == 0 else "center")
+        row[0].set_ylabel(f"Table {number}: points against\nthe paper's choice, {choice}")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     forest.heading(fig, "Other thresholds and weights than the paper's", handles=handles, labels=labels)
     ways = [text for how, text in HOW.items() if (frame["how"] == how).any()]
@@ -133,7 +134,7 @@ def _curve(ax: Axes, part: pd.DataFrame, number: int) -> None:
         part["value"], part["measured"], yerr=pd.concat(gaps, axis=1).fillna(0).clip(lower=0).T, fmt="D-", color=BLUE,
         ms=4.5, capsize=2, label="measured",
     )  # fmt: skip
-    if SWEPT[number][1]:
+    if number in LOGARITHMIC:
         ax.set_xscale("log")
     ax.set_xticks(part["value"], [f"{value:g}" for value in part["value"]], fontsize=7)
     ax.minorticks_off()

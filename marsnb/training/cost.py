@@ -1,7 +1,7 @@
 """What a training step costs, counted: images through the backbone, in a small network that stands for any."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -24,6 +24,8 @@ SIZE = 96
 CLASSES = 24
 CLASS_COUNTS = tuple(range(10, 10 + CLASSES))
 TERRAINS = 4
+COUNTED = 60
+"""Epochs of the run that is counted; those of another are in proportion."""
 
 
 @dataclass(frozen=True)
@@ -112,15 +114,16 @@ def step_costs(spec: RunSpec) -> list[StepCost]:
 @cache
 def _costs(fields: tuple[tuple[str, Any], ...], settings: str) -> tuple[StepCost, ...]:
     tiny = {"dataset": "none", "image_size": SIZE, "backbone": "test_resnet", "start": "random"}
-    return tuple(step_costs(make_spec(**tiny, **dict(fields), settings=json.loads(settings))))
+    return tuple(step_costs(make_spec(**tiny, **dict(fields), epochs=COUNTED, settings=json.loads(settings))))
 
 
 def costs(spec: RunSpec) -> tuple[StepCost, ...]:
-    """``step_costs``, counted once per method: settings that are weights or thresholds play no part in it."""
-    names = ("task", "method", "batch_labelled", "batch_unlabelled", "epochs")
+    """``step_costs``, counted once per method: neither length nor settings that are weights or thresholds matter."""
+    names = ("task", "method", "batch_labelled", "batch_unlabelled")
     fields = tuple((name, getattr(spec, name)) for name in names if hasattr(spec, name))
     settings = {name: value for name, value in spec.settings.items() if not isinstance(value, float)}
-    return _costs(fields, json.dumps(settings, sort_keys=True))
+    counted = _costs(fields, json.dumps(settings, sort_keys=True))
+    return tuple(replace(cost, epochs=max(1, round(cost.epochs * spec.epochs / COUNTED))) for cost in counted)
 
 
 def _count(method: Method, batches: dict[str, Any], epochs: int) -> StepCost:

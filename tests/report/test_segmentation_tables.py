@@ -68,6 +68,7 @@ def test_the_caption_says_what_the_metrics_are_and_of_what_images(nine: ModuleTy
 def test_a_row_that_was_not_run_has_no_number(fake_ledger: ModuleType) -> None:
     fake_ledger.fill("lite", number=11, leave_out=("w-001",))
     found = rows(tables.markdown(11, "lite"))
+    assert found[0][0] == "λ_seg^s"
     at = next(i for i, row in enumerate(found) if row[0] == "0.01")
     assert found[at + 1][1:] == ["measured", *["not run"] * 4] and found[at + 2][1] == "paper"
     long = tables.table(11, "lite").set_index(["row", "metric"])

@@ -61,14 +61,27 @@ def test_every_method_of_segmentation_can_be_counted(name):
     assert found and all(cost.trained > 0 and cost.decoded > 0 and cost.epochs == 3 for cost in found)
 
 
-def test_a_method_is_counted_once_whatever_its_weights(monkeypatch):
+def test_a_method_is_counted_once_whatever_its_weights_and_length(monkeypatch):
     from marsnb.training import cost
 
     counted = []
-    monkeypatch.setattr(cost, "step_costs", lambda spec: counted.append(spec.settings) or [spec.batch_labelled])
+
+    def count(spec):
+        counted.append(spec.settings)
+        return [cost.StepCost(spec.epochs // 2, spec.batch_labelled, 0)]
+
+    monkeypatch.setattr(cost, "step_costs", count)
     cost._costs.cache_clear()
-    specs = [terrain_spec("semi_supervised", settings={"weight_s": w}, dataset=d) for w, d in ((0.1, "a"), (0.2, "b"))]
-    assert costs(specs[0]) == costs(specs[1]) == (16,)
-    assert costs(terrain_spec("semi_supervised", settings={"pretrain": False}, batch_labelled=4)) == (4,)
+    for weight, epochs in ((0.1, 4), (0.2, 6)):
+        (found,) = costs(terrain_spec("semi_supervised", settings={"weight_s": weight}, epochs=epochs))
+        assert (found.trained, found.epochs) == (16, epochs / 2)
+    assert costs(terrain_spec("semi_supervised", settings={"pretrain": False}, batch_labelled=4))[0].trained == 4
     assert counted == [{}, {"pretrain": False}]
     cost._costs.cache_clear()
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 5, 30])
+def test_lengths_in_proportion_are_those_of_the_method(epochs):
+    for name in ("crt", "cross_entropy", "supcon_all"):
+        spec = spec_of(name, epochs=epochs)
+        assert [c.epochs for c in costs(spec)] == [max(1, round(s * epochs)) for s in METHODS[name].stages]
