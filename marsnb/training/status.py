@@ -15,6 +15,8 @@ from marsnb.training.spec import RunSpec, row_runs
 TRAINING_IMAGES = {"classification": 5386, "segmentation": 9831}
 """Of MSL v1, and about 60 % of the Navcam pairs of AI4Mars, for the length of an epoch that is one pass."""
 
+BASELINE = "cross_entropy"
+
 
 def steps_per_epoch(spec: RunSpec) -> int:
     """Steps of one epoch."""
@@ -60,17 +62,10 @@ def state(table: str, profile: str) -> dict[str, float]:
 
 
 def _speeds(done: pd.DataFrame, profile: str) -> list[tuple[RunSpec, float]]:
-    """The runs in the ledger that a table of the recipes knows, and how many images a second went through the network.
-
-    The ledger counts what a run was fed: a method that makes four images of each pushes four times as many through.
-    """
+    """The runs in the ledger that a table of the recipes knows, and the images they were fed per second."""
     known = {key: spec for table in trainable() for _, key, spec in row_runs(table, profile)}
     pairs = zip(done["key"], done["images_per_s"].astype(float), strict=True)
-    return [
-        (known[key], speed * images_per_run(known[key]) / streamed_per_run(known[key]))
-        for key, speed in pairs
-        if key in known
-    ]
+    return [(known[key], speed) for key, speed in pairs if key in known]
 
 
 def _trains_backbone(spec: RunSpec) -> bool:
@@ -78,15 +73,23 @@ def _trains_backbone(spec: RunSpec) -> bool:
 
 
 def _seconds(spec: RunSpec, speeds: list[tuple[RunSpec, float]]) -> float:
-    """From the speed of the runs that are most like it."""
+    """From the speed of the runs that are most like it: of its method, else of the baseline, else of any.
+
+    The ledger's speed counts what a run was fed; a method that makes four images of each pushes four times as many
+    through the network.
+    """
     like = [
         (other, speed)
         for other, speed in speeds
         if (other.task, other.backbone) == (spec.task, spec.backbone)
         and _trains_backbone(other) == _trains_backbone(spec)
     ]
-    for same in (("method", "image_size"), ("image_size",), ("method",), ()):
-        some = [speed for other, speed in like if all(getattr(other, name) == getattr(spec, name) for name in same)]
+    for method, size in ((spec.method, True), (BASELINE, True), (None, True), (spec.method, False), (None, False)):
+        some = [
+            speed * images_per_run(other) / streamed_per_run(other)
+            for other, speed in like
+            if method in (None, other.method) and (not size or other.image_size == spec.image_size)
+        ]
         if some:
             return images_per_run(spec) / float(pd.Series(some).median())
     return float("nan")
