@@ -47,6 +47,8 @@ def _cell(line: pd.Series) -> str:
 def effects_table(number: int, profile: str) -> str:
     """Differences between rows of Table 9, 10 or 11, the paper's and the measured ones, as Markdown."""
     frame = effects(number, profile)
+    if (frame["how"] == "not run").all():
+        return f"{scale_note(profile)}Nothing to compare yet: `marsnb run --table {number} --profile {profile}`."
     metrics = list(dict.fromkeys(frame["metric"]))
     first = "Row" if number in CHOICES else "What is added"
     text = [
@@ -57,13 +59,11 @@ def effects_table(number: int, profile: str) -> str:
         theirs = [f"{paper:+.2f}" if pd.notna(paper) else "" for paper in part["paper"]]
         text.append(f"| {what} | paper | {' | '.join(theirs)} |")
         text.append(f"|  | measured | {' | '.join(_cell(line) for _, line in part.iterrows())} |")
-    return "\n".join([*text, "", _legend(frame, number, profile)])
+    return "\n".join([*text, "", _legend(frame)])
 
 
-def _legend(frame: pd.DataFrame, number: int, profile: str) -> str:
+def _legend(frame: pd.DataFrame) -> str:
     done = frame[frame["measured"].notna()]
-    if done.empty:
-        return f"Nothing to compare yet: `marsnb run --table {number} --profile {profile}`."
     ways = [text for how, text in HOW.items() if (done["how"] == how).any()]
     both = done[done["paper"].notna() & (done["paper"].abs() > 1e-9)]
     same = int((both["paper"] * both["measured"] > 0).sum())
