@@ -95,9 +95,8 @@ def _effects(number: int, profile: str, draws: dict[str, _Draws]) -> pd.DataFram
         for metric, rows in by.items():
             row = {line.row.id: line for line in rows}
             with_it, without = row[after], row[before]
-            line = {"what": what, "after": after, "before": before, "metric": metric}
-            line |= {"paper": _paper(with_it, without), **_measured(with_it, without, book, draws, old)}
-            found.append(line)
+            line = {"what": what, "after": after, "before": before, "metric": metric, "paper": _paper(with_it, without)}
+            found.append({**line, **_measured(with_it, without, book, draws, old)})
     return pd.DataFrame(found, columns=COLUMNS)
 
 
@@ -133,8 +132,8 @@ def _measured(
     (one,), (other,) = a.run_ids, b.run_ids
     runs = f"{one} {other}"
     if one in draws and other in draws and draws[one].names == draws[other].names:
-        gaps = draws[one].values[after.metric] - draws[other].values[after.metric]
-        low, high = np.nanquantile(gaps, (0.025, 0.975))
+        drawn = draws[one].values[after.metric] - draws[other].values[after.metric]
+        low, high = np.nanquantile(drawn, (0.025, 0.975))
         return line | {"low": float(low), "high": float(high), "how": "paired", "runs": runs}
     if (runs, after.metric) in old:
         low, high = old[runs, after.metric]

@@ -139,19 +139,24 @@ def lines(number: int | str, profile: str, metric: str | None = None) -> list[Li
     Raises:
         RecipeError: the table has no such metric.
     """
-    book, head = ledger.read(profile), recipes.load_table(number)
+    head = recipes.load_table(number)
     metric = metric or head.metric
     if metric not in head.metrics:
         raise RecipeError(f"{head.key} has no metric {metric!r}; its metrics: {', '.join(head.metrics)}")
+    return _lines(head, profile, metric, ledger.read(profile))
+
+
+def by_metric(number: int | str, profile: str) -> dict[str, list[Line]]:
+    """``lines`` of each of a table's metrics, in the order of the paper's columns."""
+    head, book = recipes.load_table(number), ledger.read(profile)
+    return {metric: _lines(head, profile, metric, book) for metric in head.metrics}
+
+
+def _lines(head: recipes.Table, profile: str, metric: str, book: pd.DataFrame) -> list[Line]:
     found: list[Line] = []
-    for row, key, spec in row_runs(number, profile):
+    for row, key, spec in row_runs(head.table, profile):
         same = tuple(line.row.label for line in found if line.key == key)
         paper = row.paper if metric == head.metric else row.also.get(metric)
         measured = measure(book, key, metric, head.split)
         found.append(Line(row, key, spec, metric, paper, measured, _ran_as(row, spec), same))
     return found
-
-
-def by_metric(number: int | str, profile: str) -> dict[str, list[Line]]:
-    """``lines`` of each of a table's metrics, in the order of the paper's columns."""
-    return {metric: lines(number, profile, metric) for metric in recipes.load_table(number).metrics}

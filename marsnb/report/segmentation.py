@@ -81,7 +81,7 @@ def steps_text(profile: str) -> str:
     miou = frame[(frame["after"] == "final") & (frame["metric"] == "miou")].set_index("before")
     if miou["measured"].isna().all():
         return text[0]
-    pretraining = miou.loc["without-pretraining"]
+    pretraining = miou.T["without-pretraining"]
     theirs, ours = (_ranked(miou[side]) for side in ("paper", "measured"))
     text += [
         "",

@@ -26,8 +26,8 @@ def steps_per_epoch(spec: RunSpec) -> int:
 def streamed_per_run(spec: Any) -> int:
     """Images that a run is fed while training: what the ledger's ``images_per_s`` counts."""
     if spec.task == "segmentation":
-        streams = len(methods_of(spec.task)[spec.method].streams)
-        return streams * spec.batch_labelled * sum(cost.epochs for cost in costs(spec)) * steps_per_epoch(spec)
+        fed = len(methods_of(spec.task)[spec.method].streams)
+        return fed * spec.batch_labelled * sum(cost.epochs for cost in costs(spec)) * steps_per_epoch(spec)
     sizes = {"labelled": spec.batch_labelled, "classes": CLASSES, "unlabelled": spec.batch_unlabelled}
     method, images = methods_of(spec.task)[spec.method], 0
     for stage, share in enumerate(method.stages):

@@ -62,7 +62,7 @@ def test_the_caption_says_what_the_metrics_are_and_of_what_images(nine: ModuleTy
     text = tables.markdown(9, "lite")
     assert "Pixel accuracy" in text and "mIoU (mean IoU over classes)" in text and "Top-1" not in text
     assert "Data: ai4mars, 90 test images" in text and "SYNTHETIC" not in text
-    assert "- Ran as: tf_efficientnet_lite0 from random (paper: resnet101 from random)." in text
+    assert "- Ran as: tf_efficientnet_lite0 from imagenet-lite (paper: resnet101 from random)." in text
 
 
 def test_a_row_that_was_not_run_has_no_number(fake_ledger: ModuleType) -> None:
