@@ -37,13 +37,17 @@ def run(
     score_every: Annotated[int, typer.Option(min=1, help="Score every so many epochs; the last always.")] = 1,
 ) -> None:
     """Train the rows of a table that the ledger lacks; a run that was stopped goes on from its last epoch."""
+    from marsnb.recipes import load_table
+    from marsnb.report.layout import NAMES
     from marsnb.training.run import run_table
 
+    shown = ("miou", "acc") if load_table(table).task == "segmentation" else ("top1",)
     for result in run_table(table, profile, rows=row, seeds=seeds, device=device, score_every=score_every):
         recipe = f"{result.metrics['recipe'].iloc[0]} seed {result.metrics['seed'].iloc[0]}"
         split = "test" if "test" in set(result.metrics["split"]) else "val"
         state = "measured" if result.fresh else "in the ledger"
-        typer.echo(f"{recipe:42} {split} top-1 {100 * result.value(split=split):6.2f} %  {result.run_id}  ({state})")
+        values = "  ".join(f"{NAMES[metric]} {100 * result.value(metric, split):6.2f} %" for metric in shown)
+        typer.echo(f"{recipe:42} {split} {values}  {result.run_id}  ({state})")
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import errno
 
+import pandas as pd
 import pytest
 
 from marsnb import cli
@@ -72,6 +73,22 @@ def test_run_prints_each_row_and_says_what_it_found(monkeypatch, capsys):
     assert (code, "(measured)" in out, "table04/linear-probe" in out) == (0, True, True)
     code, out, _ = call(monkeypatch, capsys, *words)
     assert (code, "(in the ledger)" in out) == (0, True)
+
+
+def test_run_prints_the_metrics_of_segmentation(monkeypatch, capsys, tmp_path):
+    from marsnb.training import run
+
+    lines = {
+        "metric": ["miou", "acc"],
+        "value": [0.4321, 0.8765],
+        "split": "test",
+        "recipe": "table09/final",
+        "seed": 0,
+    }
+    result = run.Result("id-s0", pd.DataFrame(lines), pd.DataFrame(), tmp_path, fresh=True)
+    monkeypatch.setattr(run, "run_table", lambda *_, **__: [result])
+    code, out, _ = call(monkeypatch, capsys, "run", "--table", "9")
+    assert code == 0 and "test mIoU  43.21 %  ACC  87.65 %" in out
 
 
 def test_status_and_version(monkeypatch, capsys):

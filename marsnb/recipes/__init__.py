@@ -157,6 +157,13 @@ def _read(path: Path, model: type[_Strict]) -> Any:
 
 
 def _yaml(path: Path) -> Any:
+    state = path.stat()
+    return _parsed(path, state.st_mtime_ns, state.st_size)
+
+
+@cache
+def _parsed(path: Path, changed: int, size: int) -> Any:
+    """A file's content, read again where it has changed: every table that is drawn asks for all recipes."""
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:

@@ -9,8 +9,8 @@ OVERLAP = "within the spread"
 
 
 def _paper(line: Line) -> float:
-    assert line.row.paper is not None
-    return line.row.paper.mean
+    assert line.paper is not None
+    return line.paper.mean
 
 
 def _mine(line: Line) -> float:
@@ -87,7 +87,7 @@ def backbones(profile: str) -> str:
     gains = []
     for name, pair in done.items():
         base, ours = pair["Baseline"], pair["Ours"]
-        theirs = f"{_paper(ours) - _paper(base):+.2f}" if ours.row.paper and base.row.paper else "not in the paper"
+        theirs = f"{_paper(ours) - _paper(base):+.2f}" if ours.paper and base.paper else "not in the paper"
         gains.append(_mine(ours) - _mine(base))
         says = APART if _apart(base, ours) else OVERLAP
         text.append(f"| {name} | {ours.spec.start} | {theirs} | {gains[-1]:+.2f} | {says} |")
@@ -120,7 +120,7 @@ def sweep(number: int, profile: str) -> str:
     text = [
         f"{scale_note(profile)}- Best weight of {len(found)} measured: **{best.row.label}**, {_number(best)} %; in "
         "the paper "
-        f"{theirs.row.label}, {number_text(_paper(theirs), theirs.row.paper.std if theirs.row.paper else None)} %.",
+        f"{theirs.row.label}, {number_text(_paper(theirs), theirs.paper.std if theirs.paper else None)} %.",
         f"- From the worst to the best it is {_mine(best) - min(map(_mine, found)):.2f} points here; in the paper, "
         "over the "
         f"same rows, {max(map(_paper, found)) - min(map(_paper, found)):.2f}.",

@@ -1,39 +1,25 @@
 """Fairness, written down: what each row of a table does differently from the baseline, and what its steps cost."""
 
-from functools import cache
 from typing import Any
 
 from marsnb.data.streams import STREAMS
+from marsnb.methods._base import method_settings
 from marsnb.methods.classification import METHODS
-from marsnb.methods.classification._parts import method_settings
+from marsnb.recipes import load_table
 from marsnb.report.measured import Line, lines
 from marsnb.report.sentences import scale_note
-from marsnb.training.cost import StepCost, step_costs
-from marsnb.training.spec import ClassificationSpec, make_spec
+from marsnb.training.cost import StepCost, costs
+from marsnb.training.spec import ClassificationSpec, RunSpec, SegmentationSpec
 
 ABOUT_THE_METHOD = {"method", "settings", "seed"}
 """Fields of a run that are the method itself, and are told in columns of their own."""
 BASELINE = "cross_entropy"
 
 
-def different(spec: ClassificationSpec, baseline: ClassificationSpec) -> dict[str, Any]:
+def different(spec: RunSpec, baseline: RunSpec) -> dict[str, Any]:
     """Fields of a run that are not the baseline's, besides the method's own: data, splits, schedule, network."""
     mine, theirs = spec.model_dump(), baseline.model_dump()
     return {name: mine[name] for name in mine if name not in ABOUT_THE_METHOD and mine[name] != theirs[name]}
-
-
-@cache
-def _costs(method: str, batch_labelled: int, batch_unlabelled: int, epochs: int) -> tuple[StepCost, ...]:
-    spec = make_spec(
-        dataset="synthetic", image_size=96, method=method, backbone="test_resnet", start="random",
-        batch_labelled=batch_labelled, batch_unlabelled=batch_unlabelled, epochs=epochs,
-    )  # fmt: skip
-    return tuple(step_costs(spec))
-
-
-def costs(spec: ClassificationSpec) -> tuple[StepCost, ...]:
-    """Cost of a step, per stage of the spec's method; weights of its losses play no part in it."""
-    return _costs(spec.method, spec.batch_labelled, spec.batch_unlabelled, spec.epochs)
 
 
 def _baseline(found: list[Line]) -> Line:
@@ -49,6 +35,8 @@ def fairness_table(number: int, profile: str) -> str:
     """
     found = lines(number, profile)
     base = _baseline(found)
+    if load_table(number).task == "segmentation":
+        return _segmentation(found, base, profile)
     unit = float(base.spec.batch_labelled)
     text = [
         f"{scale_note(profile)}The baseline is “{base.row.label}”: {_plain(base.spec)}. **What the table below does "
@@ -74,6 +62,46 @@ def fairness_table(number: int, profile: str) -> str:
         "method."
     )
     return "\n".join(text)
+
+
+def _segmentation(found: list[Line], base: Line, profile: str) -> str:
+    text = [
+        f"{scale_note(profile)}{_plain_segmentation(base.spec)} **What the table below does not name is the same in "
+        "every row**: data, split, schedule, optimizer, augmentation.",
+        "",
+        "| Row | Steps, with epochs | Settings | Other differences | Backbone passes, by step | Decoder passes, by "
+        f"step | Backbone passes in all, “{base.row.label}” = 1 |",
+        "|---|---|---|---|---|---|---:|",
+    ]
+    unit, whole = float(base.spec.batch_labelled), _passes_in_all(base.spec)
+    for line in found:
+        spec, stages = line.spec, costs(line.spec)
+        steps = ", ".join(f"{stage.step} {stage.epochs}" for stage in stages)
+        settings = ", ".join(f"{name} {_value(value)}" for name, value in spec.settings.items())
+        other = "; ".join(f"{name} {_value(value)}" for name, value in different(spec, base.spec).items())
+        passes = ", ".join(_passes(stage, unit) for stage in stages)
+        decoded = ", ".join(f"{stage.decoded / unit:.2g}" for stage in stages)
+        cells = [line.row.label, steps, settings, other, passes, decoded, f"{_passes_in_all(spec) / whole:.2g}"]
+        text.append(f"| {' | '.join(cells)} |")
+    text.append(
+        "\nSteps: *pretrain*, contrast alone; *joint*, cross entropy, and contrast where the row has it; *pseudo*, the "
+        "same with online pseudo labels. Settings: where they are not the method's own. A pass is a labelled batch "
+        "once; the two heads have a decoder each. Counted by running a step of each."
+    )
+    return "\n".join(text)
+
+
+def _passes_in_all(spec: RunSpec) -> float:
+    return sum(stage.images * stage.epochs for stage in costs(spec))
+
+
+def _plain_segmentation(spec: SegmentationSpec) -> str:
+    steps = f"{spec.steps_per_epoch} steps" if spec.steps_per_epoch else "one pass over the training pairs"
+    return (
+        f"Every row: {spec.backbone} from {spec.start}, decoders of {spec.decoder_channels} channels, "
+        f"{spec.image_size} px, batches of {spec.batch_labelled}, epochs of {steps}, SGD at {spec.lr:g} with "
+        f"polynomial annealing anew in each step, weight decay {spec.weight_decay:g}."
+    )
 
 
 def _plain(spec: ClassificationSpec) -> str:

@@ -10,16 +10,14 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from marsnb.errors import RecipeError
-from marsnb.recipes import load_table
-from marsnb.report import counts, curves, examples, failures, forest, images, ranking, terrain
+from marsnb.recipes import load_table, tables
+from marsnb.report import counts, curves, examples, failures, forest, images, panels, ranking, terrain
 from marsnb.report.forest import heading
 from marsnb.report.layout import NOT_RUN, variable
 from marsnb.report.measured import lines, runs_of
 from marsnb.report.style import BLUE, GREY, ORANGE, RED, caption, make
 from marsnb.training import ledger
 
-DRAWN = (3, 4, 5, 6, 7)
-"""Tables that are drawn row by row."""
 SWEEPS = (6, 7)
 """Tables that vary one weight."""
 BASELINE = "baseline"
@@ -31,8 +29,8 @@ def figure(name: str, profile: str) -> Path:
 
     Args:
         name: the paper's number (``"02a"``, ``"02b"``, ``"03"`` to ``"05"``, ``"08"`` to ``"10"``), a table's
-            (``"table03"`` to ``"table07"``), ``"sweeps"`` (Tables 6 and 7), ``"ranking"`` (Table 3), ``"curves"``,
-            ``"losses"`` or ``"diagnostics"``.
+            (``"table03"`` and on), ``"sweeps"`` (Tables 6 and 7), ``"sweeps_segmentation"`` (Tables 10 and 11),
+            ``"ranking"`` (Table 3), ``"curves"``, ``"losses"`` or ``"diagnostics"``.
         profile: name of the profile.
 
     Returns:
@@ -50,8 +48,9 @@ def figure(name: str, profile: str) -> Path:
         "08": fig08,
         "09": examples.fig09,
         "10": failures.fig10,
-        **{f"table{number:02d}": partial(forest.fig_table, number) for number in DRAWN},
+        **{f"table{number:02d}": partial(_fig_table, number) for number in tables()},
         "sweeps": fig_sweeps,
+        "sweeps_segmentation": panels.fig_swept,
         "ranking": ranking.fig_ranking,
         "curves": curves.fig_curves,
         "losses": curves.fig_losses,
@@ -60,6 +59,12 @@ def figure(name: str, profile: str) -> Path:
     if name not in known:
         raise RecipeError(f"unknown figure {name!r}; known: {', '.join(known)}")
     return known[name](profile)
+
+
+def _fig_table(number: int, profile: str) -> Path:
+    """A table row by row, in a panel per metric where it has several."""
+    draw = panels.fig_panels if load_table(number).more_metrics else forest.fig_table
+    return draw(number, profile)
 
 
 def fig02a(profile: str) -> Path:

@@ -42,13 +42,14 @@ def fig_table(number: int, profile: str) -> Path:
     return make(stem, profile, lambda of: numbers(number, of), lambda frame: _draw(frame, number))
 
 
-def numbers(number: int, profile: str, empty: bool = False) -> pd.DataFrame:
+def numbers(number: int, profile: str, empty: bool = False, metric: str | None = None) -> pd.DataFrame:
     """What a figure of a table is drawn from, one line per row in the recipe's order.
 
     Args:
         number: the paper's number of the table.
         profile: name of the profile.
         empty: whether a table of which nothing was run is given as well, with the paper's numbers alone.
+        metric: one of the table's; its first by default.
 
     Returns:
         Columns ``row, group, series, variable, control, ran_as, same_as, paper_mean, paper_std, measured_mean,
@@ -59,7 +60,7 @@ def numbers(number: int, profile: str, empty: bool = False) -> pd.DataFrame:
     Raises:
         RecipeError: nothing of the table was run yet, and it may not be empty.
     """
-    found = lines(number, profile)
+    found = lines(number, profile, metric)
     done = [line.measured for line in found if line.measured]
     if not done and not empty:
         raise RecipeError(
@@ -85,7 +86,7 @@ def _place(line: Line, several: bool) -> dict[str, object]:
 
 
 def _values(line: Line) -> dict[str, object]:
-    paper, m = line.row.paper, line.measured
+    paper, m = line.paper, line.measured
     half = m.std if m else None
     return {
         "paper_mean": paper.mean if paper else None,
@@ -200,7 +201,7 @@ def _draw_numbers(ax: Axes, frame: pd.DataFrame) -> None:
     ax.add_collection(LineCollection(ends, color=PALE, linewidth=2.5, zorder=1))
     ax.errorbar(
         frame["paper_mean"], y - APART, xerr=frame["paper_std"], fmt="o", color=GREY, mfc="white", ms=5.5, capsize=2,
-        label="paper, ± standard deviation over 3 seeds",
+        label=f"paper{', ± standard deviation over 3 seeds' if frame['paper_std'].notna().any() else ''}",
     )  # fmt: skip
     series = list(dict.fromkeys(frame["series"]))[::-1]
     for i, name in reversed(list(enumerate(series))):
@@ -228,7 +229,7 @@ def notes(frame: pd.DataFrame, dagger: bool = True) -> str:
         text += f" {(ran != '').sum()} of {len(ran)} rows ran with another network or other start weights than the"
         text += f" paper's (start weights: {', '.join(starts)}); the remarks under the table say how."
     elif ways:
-        text += f" Run as: {'; '.join(ways)}; the paper's networks and start weights differ."
+        text += f" Run as: {'; '.join(ways)}; the paper's networks or start weights differ."
     if dagger and (words(frame["same_as"]) != "").any():
         text += " † shares its run with a row above: this profile makes no difference between them."
     return text

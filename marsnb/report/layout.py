@@ -1,13 +1,19 @@
-"""The shape of a table in Markdown: a list of rows, with or without categories, or printed across as in Tables 5-7."""
+"""The shape of a table in Markdown.
+
+A list of rows, with or without categories; printed across as in Tables 5-7; or, with several metrics, a column each.
+"""
 
 from marsnb.errors import RecipeError
 from marsnb.recipes import Table
 from marsnb.report.measured import Line
 
-HEADINGS = {"top1": "Top-1 (%)"}
+NAMES = {"top1": "Top-1", "acc": "ACC", "macc": "MACC", "facc": "FACC", "miou": "mIoU"}
+HEADINGS = {metric: f"{name} (%)" for metric, name in NAMES.items()}
+FIRST = {10: "Threshold", 11: "λ_seg^s"}
+"""Heading of the rows' names, by the paper's number of the table, where the rows are no methods."""
 NOT_RUN = "not run"
 KINDS = ("paper", "measured", "difference (points)")
-"""Lines per heading of a table that is printed across."""
+"""Lines per heading of a table that is printed across, and per row of one with several metrics."""
 
 
 def number_text(mean: float, std: float | None = None, low: float | None = None, high: float | None = None) -> str:
@@ -20,20 +26,23 @@ def number_text(mean: float, std: float | None = None, low: float | None = None,
     return text
 
 
-def body(head: Table, found: list[Line]) -> list[str]:
+def body(head: Table, by: dict[str, list[Line]]) -> list[str]:
     """The lines of a table under its caption, in the shape of the paper's.
 
     Args:
         head: the table.
-        found: its rows with what was measured.
+        by: its rows with what was measured, by metric.
 
     Raises:
         RecipeError: two rows stand in the same cell of a table that is printed across.
     """
-    heading = HEADINGS.get(head.metric, head.metric)
+    heading, found = HEADINGS.get(head.metric, head.metric), by[head.metric]
     if not isinstance(head.table, int):  # nothing of the paper to set beside it
-        rows = [_line(*_remarked(line)) for line in found]
-        return [f"| Run | {heading} | n | Ran as |", "|---|---:|---:|---|", *rows]
+        names = [HEADINGS.get(metric, metric) for metric in by]
+        rows = [_line(*_remarked(line, [one[i] for one in by.values()])) for i, line in enumerate(found)]
+        return [_line("Run", *names, "n", "Ran as"), f"|---|{'---:|' * (len(names) + 1)}---|", *rows]
+    if len(by) > 1:
+        return _blocks(by, FIRST.get(head.table, "Method"))
     if found and all(line.row.cell for line in found):
         return _across(head, found, heading)
     return _listed(found, heading)
@@ -43,14 +52,14 @@ def _line(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _remarked(line: Line) -> tuple[str, str, str, str]:
-    """Label, measured number, n and remarks of a row."""
+def _remarked(line: Line, metrics: list[Line]) -> list[str]:
+    """Label, the measured number of each metric, n and remarks of a row."""
     measured = line.measured
     remarks = [line.row.note] if line.row.note else []
     remarks += [line.ran_as] if line.ran_as and measured else []
     if line.same_as and measured:
         remarks.append(f"same run as “{line.same_as[0]}”")
-    return _plain(line.row.label), _ours(line), str(measured.n) if measured else "", "; ".join(remarks)
+    return [_plain(line.row.label), *map(_ours, metrics), str(measured.n) if measured else "", "; ".join(remarks)]
 
 
 def _plain(text: str) -> str:
@@ -58,7 +67,7 @@ def _plain(text: str) -> str:
 
 
 def _theirs(line: Line) -> str:
-    return number_text(line.row.paper.mean, line.row.paper.std) if line.row.paper else ""
+    return number_text(line.paper.mean, line.paper.std) if line.paper else ""
 
 
 def _ours(line: Line) -> str:
@@ -88,8 +97,38 @@ def _listed(found: list[Line], heading: str) -> list[str]:
 
 
 def _row(line: Line, before: list[str]) -> str:
-    label, ours, n, remarks = _remarked(line)
+    label, ours, n, remarks = _remarked(line, [line])
     return _line(*before, label, _theirs(line), ours, n, _gap(line), remarks)
+
+
+def _blocks(by: dict[str, list[Line]], corner: str) -> list[str]:
+    """A column per metric and up to three lines per row, and the remarks below."""
+    rows = list(zip(*by.values(), strict=True))
+    found = [row[0] for row in rows]
+    categories = any(line.row.family for line in found)
+    first = [*(["Category"] if categories else []), corner, ""]
+    text = [
+        _line(*first, *(HEADINGS.get(metric, metric) for metric in by)),
+        f"|{'---|' * len(first)}{'---:|' * len(by)}",
+    ]
+    before = ""
+    for row in (row for row in rows if not row[0].row.control):
+        family, before = "" if row[0].row.family == before else row[0].row.family, row[0].row.family
+        text += _block(row, [_plain(family)] if categories else [])
+    controls = [row for row in rows if row[0].row.control]
+    if controls:
+        text.append("| **Controls (not in the paper)** |" + " |" * (len(first) + len(by) - 1))
+        text += [line for row in controls for line in _block(row, [""] if categories else [])]
+    remarks = _remarks(found)
+    return [*text, "", *remarks] if remarks else text
+
+
+def _block(row: tuple[Line, ...], before: list[str]) -> list[str]:
+    """The lines of one row, without those that would be empty; the first carries its name."""
+    kinds = zip(KINDS, (_theirs, _ours, _gap), strict=True)
+    filled = [(kind, cells) for kind, cell in kinds if any(cells := [cell(line) for line in row])]
+    names = [[*before, _plain(row[0].row.label)], *[[""] * (len(before) + 1)] * (len(filled) - 1)]
+    return [_line(*name, kind, *cells) for name, (kind, cells) in zip(names, filled, strict=True)]
 
 
 def variable(labels: list[str]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from marsnb import recipes
+from marsnb.errors import RecipeError
 from marsnb.training import ledger
 from marsnb.training.spec import row_runs
 
@@ -44,6 +45,8 @@ class Line:
         row: the recipe row.
         key: prefix of its runs in the ledger.
         spec: what the profile runs for it.
+        metric: what the numbers are of.
+        paper: the paper's number in that metric; ``None`` where it has none.
         measured: ``None`` where it was not run.
         ran_as: how the run differs from the paper's row in network and start weights; empty where it does not.
         same_as: labels of rows above it that share its run.
@@ -52,6 +55,8 @@ class Line:
     row: recipes.Row
     key: str
     spec: Any
+    metric: str
+    paper: recipes.Paper | None
     measured: Measurement | None
     ran_as: str
     same_as: tuple[str, ...] = field(default=())
@@ -64,9 +69,9 @@ class Line:
     @property
     def difference(self) -> float | None:
         """Measured minus the paper's mean, in points; ``None`` where either is missing or the images are generated."""
-        if self.measured is None or self.row.paper is None or self.synthetic:
+        if self.measured is None or self.paper is None or self.synthetic:
             return None
-        return self.measured.mean - self.row.paper.mean
+        return self.measured.mean - self.paper.mean
 
 
 def runs_of(book: pd.DataFrame, key: str) -> pd.DataFrame:
@@ -123,16 +128,35 @@ def _ran_as(row: recipes.Row, spec: Any) -> str:
     return ran if row.control else f"{ran} (paper: {row.backbone} from {row.start})"
 
 
-def lines(number: int | str, profile: str) -> list[Line]:
+def lines(number: int | str, profile: str, metric: str | None = None) -> list[Line]:
     """Every row of a table with what was measured for it, in the recipe's order.
 
     Args:
         number: the table's number, or the name of a recipe file that is not one of the paper's tables.
         profile: name of the profile.
+        metric: one of the table's; its first by default.
+
+    Raises:
+        RecipeError: the table has no such metric.
     """
-    book, head = ledger.read(profile), recipes.load_table(number)
+    head = recipes.load_table(number)
+    metric = metric or head.metric
+    if metric not in head.metrics:
+        raise RecipeError(f"{head.key} has no metric {metric!r}; its metrics: {', '.join(head.metrics)}")
+    return _lines(head, profile, metric, ledger.read(profile))
+
+
+def by_metric(number: int | str, profile: str) -> dict[str, list[Line]]:
+    """``lines`` of each of a table's metrics, in the order of the paper's columns."""
+    head, book = recipes.load_table(number), ledger.read(profile)
+    return {metric: _lines(head, profile, metric, book) for metric in head.metrics}
+
+
+def _lines(head: recipes.Table, profile: str, metric: str, book: pd.DataFrame) -> list[Line]:
     found: list[Line] = []
-    for row, key, spec in row_runs(number, profile):
+    for row, key, spec in row_runs(head.table, profile):
         same = tuple(line.row.label for line in found if line.key == key)
-        found.append(Line(row, key, spec, measure(book, key, head.metric, head.split), _ran_as(row, spec), same))
+        paper = row.paper if metric == head.metric else row.also.get(metric)
+        measured = measure(book, key, metric, head.split)
+        found.append(Line(row, key, spec, metric, paper, measured, _ran_as(row, spec), same))
     return found

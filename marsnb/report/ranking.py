@@ -80,7 +80,7 @@ def ranking(number: int, profile: str, draws: int = DRAWS, seed: int = 0, networ
         networks: whether rows that are about their network, and not about a method, are among them.
     """
     found = [line for line in lines(number, profile) if networks or not line.row.own_backbone]
-    rows = [line for line in found if line.row.paper and not line.row.control]
+    rows = [line for line in found if line.paper and not line.row.control]
     done = [line for line in rows if line.measured]
     keys: dict[str, Line] = {}
     for line in done:
@@ -90,9 +90,9 @@ def ranking(number: int, profile: str, draws: int = DRAWS, seed: int = 0, networ
     missing = [line for line in rows if not line.measured]
     labels = [tuple(line.row.label for line in part) for part in (kept, shared, missing)]
     nothing = Ranking(number, profile, labels[0], labels[1], labels[2])
-    x = np.array([line.row.paper.mean for line in kept if line.row.paper])
+    x = np.array([line.paper.mean for line in kept if line.paper])
     y = np.array([line.measured.mean for line in kept if line.measured])
-    why = _why_not(x, y, len(rows), synthetic(found, profile))
+    why = _why_not(x, y, len(rows), synthetic(found))
     if why:
         return replace(nothing, why_not=why)
     rng = np.random.default_rng(seed)
@@ -125,7 +125,7 @@ def redraw_paper(kept: list[Line], draws: int, rng: np.random.Generator) -> np.n
     Shape:
         ``(draws, rows)``, percent.
     """
-    papers = [line.row.paper for line in kept if line.row.paper]
+    papers = [line.paper for line in kept if line.paper]
     mean = np.array([paper.mean for paper in papers])
     error = np.array([paper.std or 0.0 for paper in papers]) / np.sqrt(PAPER_RUNS)
     return rng.normal(mean, error, size=(draws, len(papers)))

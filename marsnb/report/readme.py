@@ -10,7 +10,7 @@ import nbformat
 from marsnb import recipes
 from marsnb.errors import MarsnbError
 from marsnb.files import write_whole
-from marsnb.report import comparisons, explain, notebooks, ranking, tables
+from marsnb.report import comparisons, explain, notebooks, ranking, segmentation, tables
 from marsnb.report.index_page import duration, title_of
 
 PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -37,13 +37,15 @@ def notebook_table() -> str:
 
 
 def method_table() -> str:
-    """Table of the classification methods, from their docstrings."""
-    from marsnb.methods.classification import METHODS
+    """Table of the methods of both tasks, from their docstrings."""
+    from marsnb.methods import methods_of
 
-    text = ["| Method | What it trains with |", "|---|---|"]
-    for name in METHODS:
-        first = (inspect.getdoc(METHODS[name]) or "").split("\n\n")[0].replace("\n", " ")
-        text.append(f"| `{name}` | {first} |")
+    text = ["| Task | Method | What it trains with |", "|---|---|---|"]
+    for task in ("classification", "segmentation"):
+        methods = methods_of(task)
+        for i, name in enumerate(methods):
+            first = (inspect.getdoc(methods[name]) or "").split("\n\n")[0].replace("\n", " ")
+            text.append(f"| {'' if i else task} | `{name}` | {first} |")
     return "\n".join(text) + "\n"
 
 
@@ -55,6 +57,8 @@ def _parts() -> dict[str, Callable[[], str]]:
     named["comparison"] = lambda: comparisons.against_baseline(SHOWN) + "\n\n" + ranking.ranking_text(3, SHOWN) + "\n"
     named["backbones"] = lambda: comparisons.backbones(SHOWN) + "\n"
     named["sweeps"] = lambda: "\n".join(comparisons.sweep(number, SHOWN) + "\n" for number in (6, 7))
+    named["steps"] = lambda: segmentation.steps_text(SHOWN) + "\n"
+    named["sweeps_segmentation"] = lambda: "\n".join(segmentation.sweep_text(n, SHOWN) + "\n" for n in (10, 11))
     named["explain"] = lambda: explain.hard_classes(SHOWN) + "\n"
     return named
 

@@ -63,7 +63,7 @@ def ablation(profile: str) -> str:
         return f"Nothing of Table 4 was run yet: `marsnb run --table 4 --profile {profile}`."
     text = [scale_note(profile), "| What is added | Paper (points) | Measured (points) |", "|---|---:|---:|"]
     for what, after, before in STEPS:
-        theirs = found[after].row.paper.mean - found[before].row.paper.mean  # type: ignore[union-attr]
+        theirs = found[after].paper.mean - found[before].paper.mean  # type: ignore[union-attr]
         text.append(f"| {what} | {theirs:+.2f} | {_verdict(found[before], found[after])} |")
     best = max(measured.values(), key=lambda line: line.measured.mean)  # type: ignore[union-attr]
     text.append(

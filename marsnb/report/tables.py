@@ -7,17 +7,22 @@ import pandas as pd
 from marsnb import paths, recipes
 from marsnb.files import write_whole
 from marsnb.report.files import write_csv
-from marsnb.report.layout import HEADINGS, body
+from marsnb.report.layout import HEADINGS, NAMES, body
 from marsnb.report.layout import number_text as number_text  # part of this module's interface, too
-from marsnb.report.measured import Line, lines
+from marsnb.report.measured import Line, by_metric
 
 COLUMNS = [
     "row", "column", "metric", "recipe", "paper_mean", "paper_std", "measured_mean", "measured_std", "n", "difference"
 ]  # fmt: skip
+MEANING = {
+    "acc": "share of labelled pixels that are right", "macc": "mean of that share over classes",
+    "facc": "IoU weighted by the classes' pixels", "miou": "mean IoU over classes",
+}  # fmt: skip
+"""What the metrics of segmentation are."""
 
 
 def table(number: int, profile: str) -> pd.DataFrame:
-    """A table in long form, one line per row and metric, accuracies in percent.
+    """A table in long form, one line per row and metric, all in percent.
 
     Args:
         number: the paper's number of the table.
@@ -35,16 +40,16 @@ def table(number: int, profile: str) -> pd.DataFrame:
         from marsnb.report.areas import table2
 
         return table2(profile)[COLUMNS]
-    head = recipes.load_table(number)
-    return pd.DataFrame([_long(line, head.metric, number) for line in lines(number, profile)], columns=COLUMNS)
+    rows = zip(*by_metric(number, profile).values(), strict=True)
+    return pd.DataFrame([_long(line, number) for row in rows for line in row], columns=COLUMNS)
 
 
-def _long(line: Line, metric: str, number: int) -> dict[str, object]:
-    paper, measured, cell = line.row.paper, line.measured, line.row.cell
+def _long(line: Line, number: int) -> dict[str, object]:
+    paper, measured, cell = line.paper, line.measured, line.row.cell
     return {
         "row": cell.row if cell else line.row.label,
-        "column": cell.column if cell else HEADINGS.get(metric, metric),
-        "metric": metric,
+        "column": cell.column if cell else HEADINGS.get(line.metric, line.metric),
+        "metric": line.metric,
         "recipe": f"table{number:02d}/{line.row.id}",
         "paper_mean": paper.mean if paper else None,
         "paper_std": paper.std if paper else None,
@@ -55,11 +60,23 @@ def _long(line: Line, metric: str, number: int) -> dict[str, object]:
     }
 
 
-def protocol(found: list[Line], profile: str, split: str = "test") -> str:
+def reported(metrics: tuple[str, ...], split: str = "test") -> str:
+    """What is measured, as a sentence: pixels in segmentation, images else."""
+    name = {"val": "validation"}.get(split, split)
+    if not set(metrics) <= MEANING.keys():
+        return f"{name.capitalize()} accuracy of the last checkpoint; no choice was made on test."
+    what = ", ".join(f"{NAMES[metric]} ({MEANING[metric]})" for metric in metrics)
+    return (
+        f"Pixel accuracy and overlap of the last checkpoint, from one confusion matrix of all labelled pixels of the "
+        f"{name} images: {what}; no choice was made on test."
+    )
+
+
+def protocol(found: list[Line], profile: str, split: str = "test", metrics: tuple[str, ...] = ("top1",)) -> str:
     """The reporting protocol as sentences: what is reported, over how many seeds, on which data, at which profile."""
     done = [line.measured for line in found if line.measured]
     name = {"val": "validation"}.get(split, split)
-    parts = [f"{name.capitalize()} accuracy of the last checkpoint; no choice was made on test."]
+    parts = [reported(metrics, split)]
     if any(m.n > 1 for m in done):
         parts.append("Mean ± sample standard deviation over n seeds.")
     if any(m.n == 1 for m in done) or not done:
@@ -79,10 +96,9 @@ def protocol(found: list[Line], profile: str, split: str = "test") -> str:
     return " ".join(parts)
 
 
-def synthetic(found: list[Line], profile: str) -> bool:
-    """Whether any number of the table was measured on generated images, or would be in this profile."""
-    planned = recipes.load_profile(profile).classification["dataset"] == "synthetic"
-    return planned or any(line.synthetic for line in found)
+def synthetic(found: list[Line]) -> bool:
+    """Whether any number of the table was measured on generated images, or would be."""
+    return any(line.synthetic or line.spec.dataset.startswith("synthetic") for line in found)
 
 
 def markdown(number: int | str, profile: str) -> str:
@@ -100,11 +116,13 @@ def markdown(number: int | str, profile: str) -> str:
         from marsnb.report.areas import markdown2
 
         return markdown2(profile)
-    head, found = recipes.load_table(number), lines(number, profile)
+    head, by = recipes.load_table(number), by_metric(number, profile)
+    found = by[head.metric]
     name = f"Table {head.table}. " if isinstance(head.table, int) else ""
     note = f"{head.note} " if head.note else ""
-    tag = "**SYNTHETIC DATA: generated images, not comparable with the paper.** " if synthetic(found, profile) else ""
-    text = [f"**{name}{head.title}.** {tag}{note}{protocol(found, profile, head.split)}", "", *body(head, found)]
+    tag = "**SYNTHETIC DATA: generated images, not comparable with the paper.** " if synthetic(found) else ""
+    said = protocol(found, profile, head.split, head.metrics)
+    text = [f"**{name}{head.title}.** {tag}{note}{said}", "", *body(head, by)]
     return "\n".join(text) + "\n"
 
 
@@ -127,14 +145,15 @@ def summary(profile: str) -> pd.DataFrame:
         profile: name of the profile.
 
     Returns:
-        Columns ``table, title, rows, measured, mean_abs_difference`` (points; empty where nothing was measured);
-        controls are not counted.
+        Columns ``table, title, rows, measured, mean_abs_difference`` (points, over all its metrics; empty where
+        nothing was measured); controls are not counted.
     """
     state = []
     for number in recipes.tables():
         head = recipes.load_table(number)
-        found = [line for line in lines(number, profile) if not line.row.control]
-        gaps = [abs(line.difference) for line in found if line.difference is not None]
+        by = by_metric(number, profile)
+        found = [line for line in by[head.metric] if not line.row.control]
+        gaps = [abs(line.difference) for some in by.values() for line in some if line.difference is not None]
         state.append({
             "table": number,
             "title": head.title,

@@ -1,22 +1,31 @@
 """What a training step costs, counted: images through the backbone, in a small network that stands for any."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from marsnb.data.streams import STREAMS
-from marsnb.methods.classification import METHODS
-from marsnb.methods.classification._parts import Batch, ClassificationMethod, PairBatch, Task
+from marsnb.losses._elements import IGNORE_INDEX
+from marsnb.methods import methods_of
+from marsnb.methods._base import Method, Task
+from marsnb.methods.classification._parts import Batch, ClassificationMethod, PairBatch
+from marsnb.methods.segmentation._parts import MaskBatch, SegmentationMethod
 from marsnb.models.backbones import Backbone, build_backbone
 from marsnb.models.classifier import Classifier
-from marsnb.training.spec import ClassificationSpec
+from marsnb.models.segmenter import Segmenter, build_segmenter
+from marsnb.training.spec import ClassificationSpec, RunSpec, make_spec
 
 SIZE = 96
 """Edge of the images that are counted with: a third of it is the smallest patch that no method enlarges."""
 CLASSES = 24
 CLASS_COUNTS = tuple(range(10, 10 + CLASSES))
+TERRAINS = 4
+COUNTED = 60
+"""Epochs of the run that is counted; those of another are in proportion."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +36,15 @@ class StepCost:
         epochs: length of the stage, in epochs of the run.
         trained: images with a gradient.
         passed: images without one (a momentum network, a frozen backbone).
+        decoded: images through a decoder, of which a segmenter has one per head.
+        step: name of the stage, where the method's stages have names.
     """
 
     epochs: int
     trained: float
     passed: float
+    decoded: float = 0.0
+    step: str = ""
 
     @property
     def images(self) -> float:
@@ -62,37 +75,80 @@ def fake_batches(method: ClassificationMethod, spec: ClassificationSpec, size: i
     return batches
 
 
-def step_costs(spec: ClassificationSpec) -> list[StepCost]:
+def fake_masks(method: SegmentationMethod, spec: RunSpec, size: int) -> dict[str, MaskBatch]:
+    """Random images with masks, a quarter of whose pixels have no label, for the streams of the method's stage."""
+    n = spec.batch_labelled
+    labels = torch.arange(size).remainder(TERRAINS).expand(n, size, size).clone()  # (B, H, W)
+    labels[:, : size // 4] = IGNORE_INDEX
+    return {name: MaskBatch(torch.rand(n, 3, size, size), labels) for name in method.streams_of(method.stage)}
+
+
+def _small(spec: Any) -> Any:
+    """The spec's method on a tiny network."""
+    if spec.task == "segmentation":
+        model: nn.Module = build_segmenter("test_resnet", TERRAINS, seed=0, decoder_channels=16)
+    else:
+        model = Classifier(build_backbone("test_resnet", "random", seed=0), CLASSES)
+    method = methods_of(spec.task)[spec.method](model, spec.schedule, **spec.settings)
+    method.prepare(Task((0,) * TERRAINS if spec.task == "segmentation" else CLASS_COUNTS, spec.epochs, 1))
+    return method.train()
+
+
+def step_costs(spec: RunSpec) -> list[StepCost]:
     """The cost of one step, for each stage of the spec's method.
 
     The step is run, on random images and a tiny network, and what enters a backbone (also a copy of it) is counted, so
     that no method has to say what it costs.
     """
+    fake: Any = fake_masks if spec.task == "segmentation" else fake_batches
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = Classifier(build_backbone("test_resnet", "random", seed=0), CLASSES)
-        method = METHODS[spec.method](model, spec.schedule, **spec.settings)
-        method.prepare(Task(CLASS_COUNTS, spec.epochs, 1))
-        method.train()
+        method = _small(spec)
         lengths, found = method.stage_epochs(), []
         for stage, epochs in enumerate(lengths):
             method.begin_epoch(sum(lengths[:stage]))
-            found.append(_count(method, fake_batches(method, spec, SIZE), epochs))
+            found.append(_count(method, fake(method, spec, SIZE), epochs))
     return found
 
 
-def _count(method: ClassificationMethod, batches: dict[str, Any], epochs: int) -> StepCost:
-    seen = {True: 0.0, False: 0.0}
+@cache
+def _costs(fields: tuple[tuple[str, Any], ...], settings: str) -> tuple[StepCost, ...]:
+    tiny = {"dataset": "none", "image_size": SIZE, "backbone": "test_resnet", "start": "random"}
+    return tuple(step_costs(make_spec(**tiny, **dict(fields), epochs=COUNTED, settings=json.loads(settings))))
+
+
+def costs(spec: RunSpec) -> tuple[StepCost, ...]:
+    """``step_costs``, counted once per method: neither length nor settings that are weights or thresholds matter."""
+    names = ("task", "method", "batch_labelled", "batch_unlabelled")
+    fields = tuple((name, getattr(spec, name)) for name in names if hasattr(spec, name))
+    settings = {name: value for name, value in spec.settings.items() if not isinstance(value, float)}
+    counted = _costs(fields, json.dumps(settings, sort_keys=True))
+    return tuple(replace(cost, epochs=max(1, round(cost.epochs * spec.epochs / COUNTED))) for cost in counted)
+
+
+def _count(method: Method, batches: dict[str, Any], epochs: int) -> StepCost:
+    seen = {"trained": 0.0, "passed": 0.0, "decoded": 0.0}
 
     def count(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         x = inputs[0]
         learns = torch.is_grad_enabled() and any(p.requires_grad for p in module.parameters())
-        seen[learns] += x.shape[0] * x.shape[2] * x.shape[3] / SIZE**2
+        seen["trained" if learns else "passed"] += x.shape[0] * x.shape[2] * x.shape[3] / SIZE**2
 
-    hooks = [m.register_forward_pre_hook(count) for m in method.modules() if isinstance(m, Backbone)]
+    def decode(module: nn.Module, inputs: tuple[list[Tensor]]) -> None:
+        image = inputs[0][0]  # the features at stride 1
+        seen["decoded"] += image.shape[0] * image.shape[2] * image.shape[3] / SIZE**2
+
+    hooks = []
+    for module in method.modules():
+        if isinstance(module, Segmenter):
+            hooks.append(module.encoder.register_forward_pre_hook(count))
+            decoders = [decoder for decoder in (module.decoder, module.decoder_s) if decoder is not None]
+            hooks += [decoder.register_forward_pre_hook(decode) for decoder in decoders]
+        elif isinstance(module, Backbone):
+            hooks.append(module.register_forward_pre_hook(count))
     try:
         method.step(**batches)
     finally:
         for hook in hooks:
             hook.remove()
-    return StepCost(epochs, seen[True], seen[False])
+    return StepCost(epochs, **seen, step=getattr(method, "step_name", ""))

@@ -1,30 +1,46 @@
 """What is measured and what is missing, per table and profile."""
 
+from typing import Any
+
 import pandas as pd
 from rich.table import Table
 
 from marsnb.data.streams import STREAMS
-from marsnb.methods.classification import METHODS
+from marsnb.methods import methods_of
 from marsnb.recipes import load_profile, load_table, profiles, trainable
 from marsnb.training import ledger
-from marsnb.training.spec import ClassificationSpec, row_runs
+from marsnb.training.cost import CLASSES, costs
+from marsnb.training.spec import RunSpec, row_runs
 
-CLASSES = 24
-LABELLED_IMAGES = 5386
-"""Training images of MSL v1, for the length of an epoch that is one pass."""
+TRAINING_IMAGES = {"classification": 5386, "segmentation": 9831}
+"""Of MSL v1, and about 60 % of the Navcam pairs of AI4Mars, for the length of an epoch that is one pass."""
+
+BASELINE = "cross_entropy"
 
 
-def images_per_run(spec: ClassificationSpec) -> int:
-    """Images that a run pushes through the network while training."""
+def steps_per_epoch(spec: RunSpec) -> int:
+    """Steps of one epoch."""
+    return spec.steps_per_epoch or TRAINING_IMAGES[spec.task] // spec.batch_labelled
+
+
+def streamed_per_run(spec: Any) -> int:
+    """Images that a run is fed while training: what the ledger's ``images_per_s`` counts."""
+    if spec.task == "segmentation":
+        fed = len(methods_of(spec.task)[spec.method].streams)
+        return fed * spec.batch_labelled * sum(cost.epochs for cost in costs(spec)) * steps_per_epoch(spec)
     sizes = {"labelled": spec.batch_labelled, "classes": CLASSES, "unlabelled": spec.batch_unlabelled}
-    method = METHODS[spec.method]
-    steps = spec.steps_per_epoch or LABELLED_IMAGES // spec.batch_labelled
-    images = 0
+    method, images = methods_of(spec.task)[spec.method], 0
     for stage, share in enumerate(method.stages):
         streams = [STREAMS[name] for name in method.streams_of(stage)]
         per_step = sum(sizes[stream.batch] * stream.views for stream in streams)
-        images += per_step * max(1, round(share * spec.epochs)) * steps
+        images += per_step * max(1, round(share * spec.epochs)) * steps_per_epoch(spec)
     return images
+
+
+def images_per_run(spec: Any) -> float:
+    """Images that a run pushes through the network while training, counted; those it is fed where none goes through."""
+    passed = sum(cost.images * cost.epochs for cost in costs(spec)) * steps_per_epoch(spec)
+    return passed or streamed_per_run(spec)
 
 
 def state(table: str, profile: str) -> dict[str, float]:
@@ -39,17 +55,44 @@ def state(table: str, profile: str) -> dict[str, float]:
     have = done[done["key"].isin(specs)]
     found = set(zip(have["key"], have["seed"].astype(int), strict=True))
     missing = [specs[key] for key in specs for seed in seeds if (key, seed) not in found]
-    to_go = sum(_seconds(spec, done) for spec in missing)
+    speeds = _speeds(done, profile) if missing else []
+    to_go = sum(_seconds(spec, speeds) for spec in missing)
     wanted = len(specs) * len(seeds)
     return {"runs": wanted, "done": wanted - len(missing), "seconds": float(have["seconds"].sum()), "to_go": to_go}
 
 
-def _seconds(spec: ClassificationSpec, done: pd.DataFrame) -> float:
-    probe = METHODS[spec.method].precompute
-    like = done[(done["backbone"] == spec.backbone) & ((done["method"] == spec.method) | (not probe))]
-    if not probe:
-        like = like[~like["method"].isin([name for name in METHODS if METHODS[name].precompute])]
-    return images_per_run(spec) / float(like["images_per_s"].median()) if len(like) else float("nan")
+def _speeds(done: pd.DataFrame, profile: str) -> list[tuple[RunSpec, float]]:
+    """The runs in the ledger that a table of the recipes knows, and the images they were fed per second."""
+    known = {key: spec for table in trainable() for _, key, spec in row_runs(table, profile)}
+    pairs = zip(done["key"], done["images_per_s"].astype(float), strict=True)
+    return [(known[key], speed) for key, speed in pairs if key in known]
+
+
+def _trains_backbone(spec: RunSpec) -> bool:
+    return not getattr(methods_of(spec.task)[spec.method], "precompute", False)
+
+
+def _seconds(spec: RunSpec, speeds: list[tuple[RunSpec, float]]) -> float:
+    """From the speed of the runs that are most like it: of its method, else of the baseline, else of any.
+
+    The ledger's speed counts what a run was fed; a method that makes four images of each pushes four times as many
+    through the network.
+    """
+    like = [
+        (other, speed)
+        for other, speed in speeds
+        if (other.task, other.backbone) == (spec.task, spec.backbone)
+        and _trains_backbone(other) == _trains_backbone(spec)
+    ]
+    for method, size in ((spec.method, True), (BASELINE, True), (None, True), (spec.method, False), (None, False)):
+        some = [
+            speed * images_per_run(other) / streamed_per_run(other)
+            for other, speed in like
+            if method in (None, other.method) and (not size or other.image_size == spec.image_size)
+        ]
+        if some:
+            return images_per_run(spec) / float(pd.Series(some).median())
+    return float("nan")
 
 
 def clock(seconds: float) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from marsnb import paths
+from marsnb.recipes import load_table
 from marsnb.training import ledger
 from marsnb.training.spec import row_runs
 
@@ -29,6 +30,35 @@ def run_lines(key: str, seed: int = 0, top1: float = 0.8, **changes: object) -> 
     lines = [{**run, "split": "test", "metric": m, "value": v, "n": c} for m, (v, c) in values.items()]
     more = {"top1": (0.97, 500), f"top1/{ONLY_VAL}": (0.9, 20)}
     return lines + [{**run, "split": "val", "metric": m, "value": v, "n": c} for m, (v, c) in more.items()]
+
+
+PIXELS = {"acc": 0.05, "macc": -0.1, "facc": -0.02, "miou": -0.15}
+"""How far each metric of segmentation lies from the value that ``fill`` is given."""
+TERRAINS = ("soil", "bedrock", "sand", "big rock")
+
+
+def pixel_lines(key: str, seed: int = 0, value: float = 0.6, **changes: object) -> list[dict]:
+    """The lines of one run of segmentation."""
+    run = run_lines(key, seed)[0] | {"task": "segmentation", "data": "ai4mars", "n": 90} | changes
+    values = {metric: value + off for metric, off in PIXELS.items()}
+    values |= {f"{m}_{end}": values[m] + off for m in PIXELS for end, off in (("low", -0.02), ("high", 0.02))}
+    return [{**run, "split": "test", "metric": metric, "value": number} for metric, number in values.items()]
+
+
+def write_pixels(run_id: str, right: float, images: int = 40, seed: int = 0) -> None:
+    """A run's confusion matrices: of images that are harder and easier, ``right`` is the share of right pixels."""
+    generator = np.random.default_rng(seed)
+    hard = np.random.default_rng(99).uniform(-0.2, 0.2, images)  # the same images in every run
+    lines = []
+    for i in range(images):
+        share = np.clip(right + hard[i] + generator.normal(0, 0.01), 0, 1)
+        wrong = (1 - share) / (len(TERRAINS) - 1)
+        matrix = 1000 * (np.eye(len(TERRAINS)) * (share - wrong) + wrong)
+        lines.append(["test", f"{i:03d}.png", *matrix.round().astype(int).ravel()])
+    cells = [f"{label}>{predicted}" for label in TERRAINS for predicted in TERRAINS]
+    at = paths.runs() / run_id / "matrices.csv"
+    at.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(lines, columns=["split", "name", *cells]).to_csv(at, index=False)
 
 
 def curve_lines(run_id: str, epochs: int = 6) -> list[dict]:
@@ -56,14 +86,16 @@ def fill(
 ) -> pd.DataFrame:
     """Write a ledger in which every row of a table but ``leave_out`` was run; returns it as read back.
 
-    ``top1`` gives accuracies by row; the others rise from row to row.
+    ``top1`` gives accuracies by row; the others rise from row to row. Of a table of segmentation, the four metrics lie
+    around that value.
     """
+    of_task = pixel_lines if load_table(number).task == "segmentation" else run_lines
     for i, (row, key, _) in enumerate(row_runs(number, profile)):
         if row.id in leave_out:
             continue
         value = (top1 or {}).get(row.id, 0.7 + 0.01 * i)
         for seed in range(seeds):
-            lines = run_lines(key, seed, value + 0.002 * seed, **changes)
+            lines = of_task(key, seed, value + 0.002 * seed, **changes)
             ledger.append(profile, lines, curve_lines(lines[0]["run_id"]))
     return ledger.read(profile)
 

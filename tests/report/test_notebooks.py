@@ -103,6 +103,7 @@ def test_readme_parts_are_generated_and_stay(tmp_path: Path, folder: Path) -> No
     text = path.read_text()
     assert "old" not in text and text.startswith("# Kept\n") and text.endswith("kept\n")
     assert "| 01 | [Title of 01_good](notebooks/01_good.ipynb) | Fig. 1 | 2 min |" in text
+    assert "| classification | `center_loss` |" in text and "| segmentation | `cross_entropy` |" in text
     assert "`semi_supervised`" in text and "79.28 ± 1.76" in text
 
 

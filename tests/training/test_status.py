@@ -10,7 +10,7 @@ from marsnb.methods.classification import METHODS
 from marsnb.recipes import load_profile, load_table, profiles, trainable
 from marsnb.training import ledger
 from marsnb.training.spec import row_runs
-from marsnb.training.status import clock, images_per_run, state, status_table
+from marsnb.training.status import clock, images_per_run, state, status_table, streamed_per_run
 
 
 def enter(profile, key, spec, seed=0, speed=50.0, seconds=60.0):
@@ -67,6 +67,28 @@ def test_time_to_go_is_the_images_left_over_the_speed_seen():
     for key in probes:
         enter("lite", key, probes[key], speed=5000.0)  # a frozen backbone's speed says nothing about the others
     assert state("table04", "lite")["to_go"] == pytest.approx(images_per_run(trained[last]) / 25)
+
+
+def test_the_estimate_counts_what_goes_through_the_network(monkeypatch):
+    rows = {row.id: (key, spec) for row, key, spec in row_runs(3, "lite")}
+    monkeypatch.setattr("marsnb.training.status.row_runs", lambda table, profile: [
+        (row, key, spec) for row, key, spec in row_runs(3, "lite") if row.id in ("resnet50", "s4l-rotation")
+    ])  # fmt: skip
+    enter("lite", *rows["resnet50"], speed=40.0)
+    assert images_per_run(rows["s4l-rotation"][1]) > 1.5 * streamed_per_run(rows["s4l-rotation"][1])
+    assert state("table03", "lite")["to_go"] == pytest.approx(images_per_run(rows["s4l-rotation"][1]) / 40)
+
+
+def test_segmentation_is_estimated_from_its_own_runs():
+    rows = {row.id: (key, spec) for row, key, spec in row_runs(9, "lite")}
+    baseline = rows["baseline"][1]
+    assert images_per_run(baseline) == 2 * baseline.epochs * baseline.steps_per_epoch * 16 == streamed_per_run(baseline)
+    enter("lite", *{row.id: (key, spec) for row, key, spec in row_runs(4, "lite")}["baseline"], speed=1.0)
+    assert math.isnan(state("table09", "lite")["to_go"])  # the same network, but another task
+    enter("lite", *rows["baseline"], speed=10.0)
+    left = sum(images_per_run(spec) for row, (_, spec) in rows.items() if row != "baseline")
+    assert left == (3 + 2 + 3 + 3) / 2 * images_per_run(baseline)
+    assert state("table09", "lite")["to_go"] == pytest.approx(left / 10)
 
 
 def test_images_per_run():

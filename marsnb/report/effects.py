@@ -1,0 +1,150 @@
+"""What a step of the segmentation method adds, or another threshold or weight: differences between rows of a table.
+
+With one seed, the interval of a difference is a paired bootstrap over test images, from the confusion matrices that
+runs leave on the machine they were trained on. ``write_effects`` keeps it in ``tableNN_effects.csv``; all else is drawn
+from that file and the ledger.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from marsnb import paths, recipes
+from marsnb.report.files import write_csv
+from marsnb.report.measured import PERCENT, Line, by_metric, runs_of
+from marsnb.training import ledger
+from marsnb.training.pixels import read_matrices
+from marsnb.training.segmentation_metrics import METRICS, summarise
+
+STEPS = (
+    ("pretraining, before cross entropy alone", "without-joint", "baseline"),
+    ("contrast beside cross entropy", "without-pseudo-labels", "without-joint"),
+    ("online pseudo labels", "final", "without-pseudo-labels"),
+    ("pretraining, before both steps", "final", "without-pretraining"),
+    ("contrast and pseudo labels", "final", "without-joint"),
+    ("all of it", "final", "baseline"),
+)
+"""Of Table 9: what is added, the row with it, the row without it."""
+CHOICES = {10: "t-09", 11: "w-0001"}
+"""Row that a sweep's other rows are compared with: the paper's choice."""
+COLUMNS = ["what", "after", "before", "metric", "paper", "measured", "low", "high", "how", "runs", "data"]
+
+
+def pairs(number: int) -> Sequence[tuple[str, str, str]]:
+    """What is compared: a name, the row with it and the row without it."""
+    if number not in CHOICES:
+        return STEPS
+    choice = recipes.load_table(number).row(CHOICES[number])
+    rows = [row for row in recipes.load_table(number).rows if row is not choice and not row.control]
+    return [(f"{row.label} instead of {choice.label}", row.id, choice.id) for row in rows]
+
+
+def effects_path(number: int, profile: str) -> Path:
+    """``tableNN_effects.csv`` in the profile's folder of figures."""
+    return paths.figures(profile) / f"table{number:02d}_effects.csv"
+
+
+def effects(number: int, profile: str) -> pd.DataFrame:
+    """The differences of a table, from the ledger and what ``write_effects`` kept.
+
+    Args:
+        number: 9, 10 or 11.
+        profile: name of the profile.
+
+    Returns:
+        Columns ``what, after, before`` (rows), ``metric``, ``paper, measured, low, high`` (points), ``how``, ``runs``,
+        ``data``, one line per pair of rows and metric. ``how`` says what ``low`` and ``high`` are: ``paired`` (95 %
+        bootstrap over images, the same for both rows), ``apart`` (of the two rows' own intervals, as if they had seen
+        different images), ``seeds`` (± standard deviation over seeds); else why there is none.
+    """
+    return _effects(number, profile, {})
+
+
+def write_effects(number: int, profile: str) -> Path:
+    """Compute the differences of a table, paired where the runs' confusion matrices are here, and keep them as CSV."""
+    draws: dict[str, _Draws] = {}
+    for line in by_metric(number, profile)["miou"]:
+        for run in line.measured.run_ids if line.measured else ():
+            at = paths.runs() / run / "matrices.csv"
+            if run not in draws and at.is_file():
+                draws[run] = _Draws(at)
+    return write_csv(effects_path(number, profile), _effects(number, profile, draws))
+
+
+class _Draws:
+    """A run's metrics under the bootstrap: ``resampled`` begins with one seed, so draw i has the same images for all.
+
+    Attributes:
+        names: images.
+        values: metric to ``(draws,)``, percent.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.names, scores = read_matrices(path)
+        matrices = scores.resampled()
+        self.values: dict[str, NDArray[np.float64]] = {m: PERCENT * summarise(matrices, m) for m in METRICS}
+
+
+def _effects(number: int, profile: str, draws: dict[str, _Draws]) -> pd.DataFrame:
+    by, book, found = by_metric(number, profile), ledger.read(profile), []
+    old = _kept(effects_path(number, profile))
+    for what, after, before in pairs(number):
+        for metric, rows in by.items():
+            row = {line.row.id: line for line in rows}
+            with_it, without = row[after], row[before]
+            line = {"what": what, "after": after, "before": before, "metric": metric, "paper": _paper(with_it, without)}
+            found.append({**line, **_measured(with_it, without, book, draws, old)})
+    return pd.DataFrame(found, columns=COLUMNS)
+
+
+def _kept(path: Path) -> dict[tuple[str, str], tuple[float, float]]:
+    """Paired intervals that were computed where the matrices were, by runs and metric."""
+    if not path.is_file():
+        return {}
+    frame = pd.read_csv(path)
+    frame = frame[frame["how"] == "paired"]
+    keys = zip(frame["runs"].astype(str), frame["metric"].astype(str), strict=True)
+    return dict(zip(keys, zip(frame["low"].astype(float), frame["high"].astype(float), strict=True), strict=True))
+
+
+def _paper(after: Line, before: Line) -> float | None:
+    return after.paper.mean - before.paper.mean if after.paper and before.paper else None
+
+
+def _measured(
+    after: Line, before: Line, book: pd.DataFrame, draws: dict[str, _Draws], old: dict[tuple[str, str], tuple]
+) -> dict[str, object]:
+    a, b = after.measured, before.measured
+    if a is None or b is None:
+        return {"how": "not run"}
+    if after.key == before.key:
+        return {"how": "same run", "data": a.data}
+    line: dict[str, object] = {"measured": a.mean - b.mean, "data": a.data}
+    if a.n > 1 or b.n > 1:
+        gaps = (_by_seed(book, after) - _by_seed(book, before)).dropna()
+        if len(gaps) < 2:
+            return line | {"how": "no common seeds"}
+        mean, half = float(gaps.mean()), float(gaps.std(ddof=1))
+        return line | {"measured": mean, "low": mean - half, "high": mean + half, "how": "seeds"}
+    (one,), (other,) = a.run_ids, b.run_ids
+    runs = f"{one} {other}"
+    if one in draws and other in draws and draws[one].names == draws[other].names:
+        drawn = draws[one].values[after.metric] - draws[other].values[after.metric]
+        low, high = np.nanquantile(drawn, (0.025, 0.975))
+        return line | {"low": float(low), "high": float(high), "how": "paired", "runs": runs}
+    if (runs, after.metric) in old:
+        low, high = old[runs, after.metric]
+        return line | {"low": low, "high": high, "how": "paired", "runs": runs}
+    if a.low is None or a.high is None or b.low is None or b.high is None:
+        return line | {"how": "no interval"}
+    down, up = np.hypot(a.mean - a.low, b.high - b.mean), np.hypot(a.high - a.mean, b.mean - b.low)
+    return line | {"low": a.mean - b.mean - down, "high": a.mean - b.mean + up, "how": "apart"}
+
+
+def _by_seed(book: pd.DataFrame, line: Line) -> pd.Series:
+    mine = runs_of(book, line.key)
+    mine = mine[(mine["split"] == "test") & (mine["metric"] == line.metric)]
+    return PERCENT * mine.set_index("seed")["value"].astype(float)
