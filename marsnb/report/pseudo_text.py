@@ -3,10 +3,11 @@
 import pandas as pd
 
 from marsnb.models.pseudo_labels import THRESHOLD
+from marsnb.recipes import load_profile
 from marsnb.report.measured import PERCENT, measure, runs_of
 from marsnb.report.pseudo import ALL, ends, filled_last, last, mean, seen, thresholds
 from marsnb.report.sentences import scale_note
-from marsnb.report.steps import JOINT, PSEUDO
+from marsnb.report.steps import JOINT, PSEUDO, scored
 from marsnb.training import ledger
 from marsnb.training.spec import row_runs
 
@@ -32,7 +33,7 @@ def threshold_table(profile: str) -> str:
     text.append(
         "\nAll in percent. Covered and wrong: of the labelled pixels of held-out images; right: of the covered ones; "
         f"filled: of the unlabelled training elements, in the last epoch of a run with that threshold. Epoch {before} "
-        "is the last without pseudo labels."
+        f"is the last without pseudo labels. {scored(load_profile(profile).segmentation.get('curve_images'))}"
     )
     return "\n".join(text)
 

@@ -116,3 +116,12 @@ def seeds_text(frame: pd.DataFrame) -> str:
     """How many runs stand behind a line, as a sentence."""
     n = int(frame.groupby("row")["seed"].nunique().max())
     return "One seed." if n == 1 else f"Mean over {n} seeds."
+
+
+def scored(images: int | None) -> str:
+    """Which images the curves are of, as a sentence; empty where it is all of them.
+
+    Args:
+        images: ``curve_images`` of the run's spec.
+    """
+    return "" if images is None else f"Curves are of {images} test images, evenly spread in time; tables are of all."
