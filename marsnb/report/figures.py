@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from marsnb.errors import RecipeError
 from marsnb.recipes import load_table
-from marsnb.report import counts, curves, examples, failures, forest, images, ranking, terrain
+from marsnb.report import convergence, counts, curves, examples, failures, forest, images, pseudo, ranking, terrain
 from marsnb.report.forest import heading
 from marsnb.report.layout import NOT_RUN, variable
 from marsnb.report.measured import lines, runs_of
@@ -30,9 +30,10 @@ def figure(name: str, profile: str) -> Path:
     """Draw one figure.
 
     Args:
-        name: the paper's number (``"02a"``, ``"02b"``, ``"03"`` to ``"05"``, ``"08"`` to ``"10"``), a table's
+        name: the paper's number (``"02a"``, ``"02b"``, ``"03"`` to ``"05"``, ``"08"`` to ``"11"``), a table's
             (``"table03"`` to ``"table07"``), ``"sweeps"`` (Tables 6 and 7), ``"ranking"`` (Table 3), ``"curves"``,
-            ``"losses"`` or ``"diagnostics"``.
+            ``"losses"``, ``"diagnostics"``, or ``"pseudo_course"``, ``"pseudo_classes"`` and ``"pseudo_trade"``
+            (pseudo labels).
         profile: name of the profile.
 
     Returns:
@@ -50,12 +51,16 @@ def figure(name: str, profile: str) -> Path:
         "08": fig08,
         "09": examples.fig09,
         "10": failures.fig10,
+        "11": convergence.fig11,
         **{f"table{number:02d}": partial(forest.fig_table, number) for number in DRAWN},
         "sweeps": fig_sweeps,
         "ranking": ranking.fig_ranking,
         "curves": curves.fig_curves,
         "losses": curves.fig_losses,
         "diagnostics": curves.fig_diagnostics,
+        "pseudo_course": pseudo.fig_course,
+        "pseudo_classes": pseudo.fig_classes,
+        "pseudo_trade": pseudo.fig_trade,
     }
     if name not in known:
         raise RecipeError(f"unknown figure {name!r}; known: {', '.join(known)}")
