@@ -22,13 +22,16 @@ METRICS = {"acc": "accuracy", "miou": "mIoU"}
 CONVERGED = (0.05, 0.01)
 """A curve has converged where it stays this near to its last value, relative; the paper does not say how it judges."""
 
+NOT_SCORED = "since no epoch before it was scored: train with `--score-every 1`."
+
 
 def curves(profile: str) -> pd.DataFrame:
     """The numbers of Fig. 11, in percent where they are scores.
 
     Returns:
         The columns of ``steps.course`` and ``at``, the epoch counted from the first with cross entropy, as in the paper
-        (0 and below: pretraining). ``metric``: ``acc``, ``miou``, and ``element_wise`` while pretraining.
+        (0 and below: pretraining). ``metric``: ``acc``, ``miou``, ``element_wise`` while pretraining, and ``ce``,
+        which, unlike the scores, every other epoch has.
 
     Raises:
         RecipeError: one of the two rows has no curves, or no scores among them.
@@ -40,7 +43,7 @@ def curves(profile: str) -> pd.DataFrame:
     scores = frame["metric"].isin([f"test/{metric}" for metric in METRICS])
     if frame[scores].empty:
         raise RecipeError("the curves of Table 9 hold no scores: delete its lines and run it again")
-    kept = frame[scores | (alone & (frame["metric"] == "element_wise"))].copy()
+    kept = frame[scores | (frame["metric"] == "ce") | (alone & (frame["metric"] == "element_wise"))].copy()
     kept["metric"] = kept["metric"].str.removeprefix("test/")
     kept["value"] *= kept["metric"].isin(METRICS).map({True: PERCENT, False: 1.0})
     return kept
@@ -113,9 +116,11 @@ class Drop:
     back: int | None
 
 
-def drop_at(values: pd.Series, change: float) -> Drop:
-    """What happened to ``values``, by epoch, where the losses change, between two epochs."""
+def drop_at(values: pd.Series, change: float) -> Drop | None:
+    """What happened to ``values``, by epoch, at a change between two epochs; ``None`` where one side has none."""
     old, new = values[values.index < change], values[values.index > change]
+    if old.empty or new.empty:
+        return None
     passed = new.index[new > old.iloc[-1]]
     back = int(passed[0] - change + 0.5) if len(passed) else None
     return Drop(float(old.iloc[-1]), float(new.iloc[0]), float(new.min()), float(new.iloc[-1]), back)
@@ -203,6 +208,8 @@ def _drops(frame: pd.DataFrame, metric: str) -> str:
     """The paper: where pseudo labels join, "the performance suddenly drops"."""
     change = change_of(frame)
     ours, base = (drop_at(values, change) for values in _pair(frame, metric))
+    if ours is None or base is None:
+        return f"*Drops at the change of losses*, {METRICS[metric]}: not tested, {NOT_SCORED}"
     fell, also = ours.after - ours.before, base.after - base.before
     return (
         f"*Drops at the change of losses*, {METRICS[metric]}: {_holds(fell < 0 and fell < also)}. It goes from "
@@ -214,6 +221,8 @@ def _drops(frame: pd.DataFrame, metric: str) -> str:
 def _recovers(frame: pd.DataFrame, metric: str) -> str:
     """The paper: then the feature space "is gradually refined", which "leads to a higher" score."""
     found = drop_at(_pair(frame, metric)[0], change_of(frame))
+    if found is None:
+        return f"*Ends higher than before the change*, {METRICS[metric]}: not tested, {NOT_SCORED}"
     when = f"the value before is passed in epoch {found.back} of the step" if found.back else "it is never passed again"
     return (
         f"*Ends higher than before the change*, {METRICS[metric]}: {_holds(found.end > found.before)}. "

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from marsnb.errors import RecipeError
 from marsnb.report.curves import MARKS, line
 from marsnb.report.measured import PERCENT
-from marsnb.report.steps import PRETRAIN, PSEUDO, changes, course, mark, seeds_text
+from marsnb.report.steps import JOINT, PRETRAIN, PSEUDO, changes, course, mark, seeds_text
 from marsnb.report.style import CYCLE, GREY, caption, make
 from marsnb.report.terrain import COLOURS
 
@@ -34,14 +34,15 @@ def seen(profile: str) -> pd.DataFrame:
         four thresholds; of every row, ``filled`` (share of the unlabelled training elements) at its own threshold.
 
     Raises:
-        RecipeError: the run of `ROW` has no curves.
+        RecipeError: the run of `ROW` has no curves, or none of a step.
     """
     own = course(10, profile, (ROW,))
     parts = own["metric"].str.extract(MEASURED)
     kept = own.join(parts)[parts["measure"].notna()]
-    if kept.empty:
+    if not {JOINT, PSEUDO} <= set(kept["step"]):
         raise RecipeError(
-            f"the curves of Table 10's row {ROW!r} do not look at pseudo labels: delete its lines and run it again"
+            f"the curves of Table 10's row {ROW!r} lack pseudo labels before or in its last step: delete its lines, "
+            "and train it with `--score-every 1`"
         )
     kept = kept.assign(**{"threshold": kept["threshold"].astype(float), "class": kept["class"].fillna(ALL)})
     filled = course(10, profile)

@@ -33,13 +33,13 @@ def threshold_table(profile: str) -> str:
     text.append(
         "\nAll in percent. Covered and wrong: of the labelled pixels of held-out images; right: of the covered ones; "
         f"filled: of the unlabelled training elements, in the last epoch of a run with that threshold. Epoch {before} "
-        f"is the last without pseudo labels. {scored(load_profile(profile).segmentation.get('curve_images'))}"
+        f"is the last scored without pseudo labels. {scored(load_profile(profile).segmentation.get('curve_images'))}"
     )
     return "\n".join(text)
 
 
 def _around(frame: pd.DataFrame) -> tuple[int, int]:
-    """The last epoch before pseudo labels, and the last of all."""
+    """The last scored epoch before pseudo labels, and the last of all."""
     found = ends(frame)
     return found[JOINT], found[PSEUDO]
 

@@ -26,23 +26,31 @@ BOXES = {
     "merged": ("merged label\ny and pseudo labels", (11.2, 3.0), THREE),
 }
 STRAIGHT, RIGHT_ANGLE, UP, AROUND = "arc3", "angle,angleA=-90,angleB=180", "angle,angleA=0,angleB=90", "arc3,rad={}"
-# from, its side, to, its side, colour, way, text, place of the text
+# from, its side, to, its side, colour, way
 ARROWS = (
-    ("image", "r", "backbone", "l", ONE, STRAIGHT, "", (0, 0)),
-    ("backbone", "r", "head", "l", TWO, STRAIGHT, "", (0, 0)),
-    ("head", "r", "logits", "l", TWO, STRAIGHT, "", (0, 0)),
-    ("logits", "r", "ce", "l", TWO, STRAIGHT, "", (0, 0)),
-    ("label", "b", "ce", "t", TWO, STRAIGHT, "", (0, 0)),
-    ("backbone", "r", "head_s", "l", ONE, STRAIGHT, "", (0, 0)),
-    ("head_s", "r", "embeddings", "l", ONE, STRAIGHT, "", (0, 0)),
-    ("embeddings", "r", "contrast", "l", ONE, STRAIGHT, "", (0, 0)),
-    ("embeddings", "b", "bank", "t", ONE, STRAIGHT, "enqueue", (7.85, 0.85)),
-    ("bank", "r", "contrast", "b", ONE, UP, "prototypes", (10.4, 0.3)),
-    ("logits", "b", "merged", "l", THREE, RIGHT_ANGLE, "where surer than the\nthreshold: pseudo labels", (7.2, 3.3)),
-    ("merged", "b", "contrast", "t", THREE, STRAIGHT, "step 3", (11.65, 2.3)),
-    ("label", "r", "merged", "r", THREE, AROUND.format(-0.55), "", (0, 0)),
-    ("label", "r", "contrast", "r", ONE, AROUND.format(-0.75), "steps 1, 2", (14.35, 3.7)),
+    ("image", "r", "backbone", "l", ONE, STRAIGHT),
+    ("backbone", "r", "head", "l", TWO, STRAIGHT),
+    ("head", "r", "logits", "l", TWO, STRAIGHT),
+    ("logits", "r", "ce", "l", TWO, STRAIGHT),
+    ("label", "b", "ce", "t", TWO, STRAIGHT),
+    ("backbone", "r", "head_s", "l", ONE, STRAIGHT),
+    ("head_s", "r", "embeddings", "l", ONE, STRAIGHT),
+    ("embeddings", "r", "contrast", "l", ONE, STRAIGHT),
+    ("embeddings", "b", "bank", "t", ONE, STRAIGHT),
+    ("bank", "r", "contrast", "b", ONE, UP),
+    ("logits", "b", "merged", "l", THREE, RIGHT_ANGLE),
+    ("merged", "b", "contrast", "t", THREE, STRAIGHT),
+    ("label", "r", "merged", "r", THREE, AROUND.format(-0.55)),
+    ("label", "r", "contrast", "r", ONE, AROUND.format(-0.75)),
 )
+TEXTS = {
+    "enqueue": ((7.85, 0.85), ONE),
+    "prototypes": ((10.4, 0.3), ONE),
+    "where surer than the\nthreshold: pseudo labels": ((7.2, 3.3), THREE),
+    "step 3": ((11.65, 2.3), THREE),
+    "steps 1, 2": ((14.35, 3.7), ONE),
+}
+"""Beside arrows: place and colour."""
 
 
 def _box(ax: Axes, text: str, at: tuple[float, float], colour: str) -> None:
@@ -68,14 +76,15 @@ def framework() -> Figure:
         fig, ax = plt.subplots(figsize=(10, 5))
         for text, at, colour in BOXES.values():
             _box(ax, text, at, colour)
-        for start, leaves, end, meets, colour, way, text, place in ARROWS:
+        for start, leaves, end, meets, colour, way in ARROWS:
             ends = _side(start, leaves), _side(end, meets)
             ax.add_patch(
                 FancyArrowPatch(
                     *ends, arrowstyle="-|>", mutation_scale=11, color=colour, connectionstyle=way, shrinkA=0, shrinkB=0
                 )
             )
-            ax.text(*place, text, fontsize=7.5, color=colour, ha="center", va="center")
+        for text, ((x, y), colour) in TEXTS.items():
+            ax.text(x, y, text, fontsize=7.5, color=colour, ha="center", va="center")
         for k, (text, colour) in enumerate(STEPS.items()):
             ax.text(0.05, 6.0 - 0.45 * k, f"step {text}", fontsize=9, color=colour, weight="bold")
         ax.set(xlim=(-0.1, 15), ylim=(-0.5, 6.4), aspect="equal")

@@ -7,6 +7,7 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from marsnb.data.segmentation import UNLABELLED
@@ -53,8 +54,8 @@ def logits() -> Tensor:
 def _grid(ax: Axes, codes: np.ndarray, texts: np.ndarray) -> None:
     for (row, column), code in np.ndenumerate(codes):
         colour = "white" if code == UNLABELLED else COLOURS[code]
-        ax.add_patch(plt.Rectangle((column, row), 1, 1, facecolor=colour, edgecolor=PALE, linewidth=0.8, alpha=0.75))
-        ax.text(column + 0.5, row + 0.5, texts[row, column], ha="center", va="center", fontsize=8, color=BLACK)
+        ax.add_patch(Rectangle((column, row), 1, 1, facecolor=colour, edgecolor=PALE, linewidth=0.8, alpha=0.75))
+        ax.text(column + 0.5, row + 0.5, str(texts[row, column]), ha="center", va="center", fontsize=8, color=BLACK)
     ax.set(
         xlim=(-0.06, codes.shape[1] + 0.06), ylim=(codes.shape[0] + 0.06, -0.06), xticks=[], yticks=[], aspect="equal"
     )
@@ -84,7 +85,7 @@ def example(merged: Mapping[str, Tensor] | None = None) -> Figure:
             _grid(ax, codes, text)
             ax.set_title(title)
             for row, column in np.argwhere((labels == UNLABELLED) & (codes != UNLABELLED) & (title in (merged or {}))):
-                ax.add_patch(plt.Rectangle((column, row), 1, 1, fill=False, edgecolor=BLACK, linewidth=2))
+                ax.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor=BLACK, linewidth=2))
         names = ", ".join(f"{code} {name}" for code, name in enumerate(CLASSES))
         framed = " Framed: filled by a pseudo label." if merged else ""
         caption(fig, f"{names}; – no label.{framed}", width=120)

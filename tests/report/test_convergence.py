@@ -43,7 +43,9 @@ def test_settled_asks_that_the_curve_stays() -> None:
 def test_a_drop_and_its_recovery() -> None:
     values = pd.Series([70, 80, 75, 74, 81, 83], index=range(1, 7))
     assert drop_at(values, 2.5) == Drop(80, 75, 74, 83, 3)
-    assert drop_at(values.iloc[:4], 2.5).back is None
+    never = drop_at(values.iloc[:4], 2.5)
+    assert never is not None and never.back is None
+    assert drop_at(values, 0.5) is None
 
 
 def test_fig11_begins_with_the_joint_step_and_keeps_the_pretraining_apart() -> None:
@@ -101,3 +103,13 @@ def test_pretraining_is_counted_too() -> None:
     assert f"from epoch 1 on, the baseline from epoch {EPOCHS} on." in text
     assert f"With the pretraining counted it is epoch {EPOCHS + 1}, later" in text
     assert "| Final Method | 80.00 | 80.00 | 1 | 1 | 1 | 1 |" in convergence.convergence_table("lite")
+
+
+def test_epochs_that_were_not_scored_test_nothing() -> None:
+    segmentation_ledger.fill("lite", 9)
+    curves = ledger.read_curves("lite")
+    last = curves["epoch"] == curves.groupby("run_id")["epoch"].transform("max")
+    curves[last | ~curves["metric"].str.startswith("test/")].to_csv(ledger.curves_path("lite"), index=False)
+    text = convergence.what_we_see("lite")
+    assert text.count("not tested") == 4 and "--score-every 1" in text
+    assert figure("11", "lite").is_file()

@@ -110,3 +110,12 @@ def test_the_csv_alone_draws_the_figure(last: int) -> None:
     frame = pd.read_csv(figure("pseudo_course", "lite").with_suffix(".csv"))
     assert {"step", "stage", "threshold", "measure", "class"} <= set(frame.columns)
     assert frame["value"].between(0, 100).all()
+
+
+def test_epochs_that_were_not_scored_are_named(last: int) -> None:
+    curves = ledger.read_curves("lite")
+    curves[(curves["epoch"] == last) | ~curves["metric"].str.startswith("test/")].to_csv(
+        ledger.curves_path("lite"), index=False
+    )
+    with pytest.raises(RecipeError, match="--score-every 1"):
+        figure("pseudo_course", "lite")
