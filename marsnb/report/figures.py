@@ -11,7 +11,19 @@ from matplotlib.figure import Figure
 
 from marsnb.errors import RecipeError
 from marsnb.recipes import load_table, tables
-from marsnb.report import counts, curves, examples, failures, forest, images, panels, ranking, terrain
+from marsnb.report import (
+    convergence,
+    counts,
+    curves,
+    examples,
+    failures,
+    forest,
+    images,
+    panels,
+    pseudo,
+    ranking,
+    terrain,
+)
 from marsnb.report.forest import heading
 from marsnb.report.layout import NOT_RUN, variable
 from marsnb.report.measured import lines, runs_of
@@ -28,9 +40,10 @@ def figure(name: str, profile: str) -> Path:
     """Draw one figure.
 
     Args:
-        name: the paper's number (``"02a"``, ``"02b"``, ``"03"`` to ``"05"``, ``"08"`` to ``"10"``), a table's
+        name: the paper's number (``"02a"``, ``"02b"``, ``"03"`` to ``"05"``, ``"08"`` to ``"11"``), a table's
             (``"table03"`` and on), ``"sweeps"`` (Tables 6 and 7), ``"sweeps_segmentation"`` (Tables 10 and 11),
-            ``"ranking"`` (Table 3), ``"curves"``, ``"losses"`` or ``"diagnostics"``.
+            ``"ranking"`` (Table 3), ``"curves"``, ``"losses"``, ``"diagnostics"``, or ``"pseudo_course"``,
+            ``"pseudo_classes"`` and ``"pseudo_trade"`` (pseudo labels).
         profile: name of the profile.
 
     Returns:
@@ -48,6 +61,7 @@ def figure(name: str, profile: str) -> Path:
         "08": fig08,
         "09": examples.fig09,
         "10": failures.fig10,
+        "11": convergence.fig11,
         **{f"table{number:02d}": partial(_fig_table, number) for number in tables()},
         "sweeps": fig_sweeps,
         "sweeps_segmentation": panels.fig_swept,
@@ -55,6 +69,9 @@ def figure(name: str, profile: str) -> Path:
         "curves": curves.fig_curves,
         "losses": curves.fig_losses,
         "diagnostics": curves.fig_diagnostics,
+        "pseudo_course": pseudo.fig_course,
+        "pseudo_classes": pseudo.fig_classes,
+        "pseudo_trade": pseudo.fig_trade,
     }
     if name not in known:
         raise RecipeError(f"unknown figure {name!r}; known: {', '.join(known)}")

@@ -1,4 +1,4 @@
-"""The exercises of notebooks 02 to 04: ``checks.NAME(answer)`` says what is wrong with an answer.
+"""The exercises of notebooks 02 to 04 and 12: ``checks.NAME(answer)`` says what is wrong with an answer.
 
 Every value here is computed from the formula, the wrong ones from the formula with one slip in it.
 """
@@ -185,4 +185,49 @@ full_loss = Exercise(
         (0.2 * log(24) - 1, "the weights are swapped: 1 for Eq. 2 and 0.2 for Eq. 3."),
     ),
     praise="Pulling the classes apart pays up to log 24; losing Eq. 3 would cost at most 0.4.",
+)
+
+# Notebook 12
+merge = Exercise(
+    right=(0, 0, 255, 1, 255, 1),
+    slips=(
+        ((1, 0, 255, 1, 255, 1), "a labelled pixel keeps its label, however sure the network is of another class."),
+        ((0, 0, 255, 1, 3, 1), "the threshold must be exceeded: 0.9 itself is not enough."),
+        ((1, 0, 255, 1, 3, 1), "a labelled pixel keeps its label, and the threshold must be exceeded."),
+        ((0, 0, 2, 1, 3, 1), "you filled every hole: predictions at or below the threshold are left out."),
+        ((1, 0, 2, 1, 3, 1), "that is the prediction: it only fills holes, and only where it is sure."),
+        ((255, 0, 255, 255, 255, 1), "those are the pseudo labels alone; the labels that were there stay."),
+        ((0, 255, 255, 1, 255, 255), "that is the label as it was: nothing is filled yet."),
+    ),
+    praise="Pixel 1 keeps its label against a sure prediction; pixel 5 does not exceed the threshold.",
+)
+_CONFIDENCE = np.array([0.99, 0.96, 0.94, 0.91, 0.8, 0.7, 0.6, 0.55])
+_RIGHT = np.array([1, 1, 0, 1, 1, 0, 1, 0], bool)
+_SURE = _CONFIDENCE > 0.9
+_COVERAGE, _PRECISION = float(_SURE.mean()), float(_RIGHT[_SURE].mean())
+coverage_precision = Exercise(
+    right=(_COVERAGE, _PRECISION),
+    slips=(
+        ((_PRECISION, _COVERAGE), "the other order: coverage first, precision second."),
+        ((4.0, 3.0), "those are numbers of pixels; divide each by what it is a share of."),
+        ((_COVERAGE, 3 / 8), "precision is a share of the covered pixels, not of all."),
+        ((_COVERAGE, float(_RIGHT.mean())), "that is the accuracy of all pixels; precision looks at the covered ones."),
+        ((_COVERAGE, 3 / 5), "that is the share of the right pixels that is covered (recall), not precision."),
+        ((_COVERAGE, 1 - _PRECISION), "that is the share that is wrong; precision is the share that is right."),
+        ((3 / 8, _PRECISION), "coverage counts every pixel above the threshold, right or wrong."),
+    ),
+    praise="One covered pixel in four is wrong here, though the network is more than 90 % sure of each.",
+)
+logit_gap = Exercise(
+    right=log(27),
+    slips=(
+        (log(9), "that is for two classes; here three other classes share the sum."),
+        (log(36), "three other classes share the sum, not four."),
+        (27.0, "that is the ratio of exponentials; its logarithm is asked for."),
+        (log10(27), "softmax has the natural exponential: take the natural logarithm."),
+        (log2(27), "softmax has the natural exponential: take the natural logarithm, not base 2."),
+        (log(3), "that gives a confidence of a half; 0.9 is asked for."),
+        (0.9, "that is the confidence; the difference of logits is asked for."),
+    ),
+    praise="A gap of 3.3 is quickly reached: confidence says how far apart logits are, not how often they are right.",
 )

@@ -12,7 +12,7 @@ from marsnb import paths
 from marsnb.teach import checks
 from marsnb.teach.exercise import Exercise, Verdict
 
-TEACHING = ("02", "03", "04")
+TEACHING = ("02", "03", "04", "12")
 
 # Typical wrong answers, made as a student would make them, each with a word that the check must say.
 WRONG: dict[str, list[tuple[Any, str]]] = {
@@ -76,6 +76,29 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (log(24) - 1, "weight"),
         (-0.2, "forgot Eq. 2"),
         (0.2 * log(24) - 1, "swapped"),
+    ],
+    "merge": [
+        ([1, 0, 255, 1, 255, 1], "keeps its label"),
+        ([0, 0, 255, 1, 3, 1], "exceeded"),
+        ([0, 0, 2, 1, 3, 1], "every hole"),
+        ([1, 0, 2, 1, 3, 1], "prediction"),
+        ([255, 0, 255, 255, 255, 1], "pseudo labels alone"),
+    ],
+    "coverage_precision": [
+        ([3 / 4, 4 / 8], "order"),
+        ([4, 3], "divide"),
+        ([4 / 8, 3 / 8], "covered pixels, not of all"),
+        ([4 / 8, 5 / 8], "accuracy"),
+        ([4 / 8, 3 / 5], "recall"),
+        ([4 / 8, 1 / 4], "wrong"),
+    ],
+    "logit_gap": [
+        (log(0.9 / 0.1), "two classes"),
+        (27, "logarithm"),
+        (np.log10(27), "natural logarithm"),
+        (0.9, "confidence"),
+        (log(3), "half"),
+        (-log(27), "sign"),
     ],
 }
 EXERCISES = {name: value for name, value in vars(checks).items() if isinstance(value, Exercise)}
