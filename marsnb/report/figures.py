@@ -11,7 +11,19 @@ from matplotlib.figure import Figure
 
 from marsnb.errors import RecipeError
 from marsnb.recipes import load_table
-from marsnb.report import counts, curves, examples, failures, forest, images, ranking, terrain
+from marsnb.report import (
+    cost_of_contrast,
+    counts,
+    curves,
+    examples,
+    failures,
+    features,
+    forest,
+    images,
+    masks,
+    ranking,
+    terrain,
+)
 from marsnb.report.forest import heading
 from marsnb.report.layout import NOT_RUN, variable
 from marsnb.report.measured import lines, runs_of
@@ -30,9 +42,10 @@ def figure(name: str, profile: str) -> Path:
     """Draw one figure.
 
     Args:
-        name: the paper's number (``"02a"``, ``"02b"``, ``"03"`` to ``"05"``, ``"08"`` to ``"10"``), a table's
-            (``"table03"`` to ``"table07"``), ``"sweeps"`` (Tables 6 and 7), ``"ranking"`` (Table 3), ``"curves"``,
-            ``"losses"`` or ``"diagnostics"``.
+        name: the paper's number (``"02a"``, ``"02b"``, ``"03"`` to ``"05"``, ``"08"`` to ``"10"``, ``"12"``,
+            ``"13"``), a table's (``"table03"`` to ``"table07"``), ``"sweeps"`` (Tables 6 and 7), ``"ranking"``
+            (Table 3), ``"curves"``, ``"losses"``, ``"diagnostics"``, ``"separation"`` (Fig. 12 in numbers) or
+            ``"cost"`` (Eq. 6 against Eq. 7, measured now).
         profile: name of the profile.
 
     Returns:
@@ -50,12 +63,16 @@ def figure(name: str, profile: str) -> Path:
         "08": fig08,
         "09": examples.fig09,
         "10": failures.fig10,
+        "12": features.fig12,
+        "13": masks.fig13,
         **{f"table{number:02d}": partial(forest.fig_table, number) for number in DRAWN},
         "sweeps": fig_sweeps,
         "ranking": ranking.fig_ranking,
         "curves": curves.fig_curves,
         "losses": curves.fig_losses,
         "diagnostics": curves.fig_diagnostics,
+        "separation": features.fig_separation,
+        "cost": cost_of_contrast.fig_cost,
     }
     if name not in known:
         raise RecipeError(f"unknown figure {name!r}; known: {', '.join(known)}")
