@@ -65,13 +65,13 @@ def _build_map(profile: str) -> pd.DataFrame:
         x, y = umap(features).T
         parts.append(pd.DataFrame({
             "series": series, "layer": layer, "name": found.names, "row": found.row, "column": found.column,
-            "class": [found.class_names[c] for c in found.classes], "x": x, "y": y,
+            "code": found.classes, "class": [found.class_names[c] for c in found.classes], "x": x, "y": y,
         }))  # fmt: skip
-    return pd.concat(parts, ignore_index=True).assign(classes="|".join(found.class_names), seed=SEED, data=found.data)
+    return pd.concat(parts, ignore_index=True).assign(data=found.data)
 
 
 def _draw_map(frame: pd.DataFrame) -> Figure:
-    names = str(frame["classes"].iloc[0]).split("|")
+    names = dict(frame[["code", "class"]].drop_duplicates().sort_values("code").itertuples(index=False))
     fig, axes = plt.subplots(len(SERIES), len(LAYERS), figsize=(9.6, 6.6), squeeze=False)
     for y, series in enumerate(SERIES):
         for x, (layer, title) in enumerate(LAYERS.items()):
@@ -81,31 +81,29 @@ def _draw_map(frame: pd.DataFrame) -> Figure:
             ax.grid(False)
             if mine.empty:
                 ax.set_axis_off()
-                ax.text(
-                    0.5, 0.5, "the baseline does not\ntrain this head", ha="center", color=GREY, transform=ax.transAxes
-                )
+                ax.text(0.5, 0.5, NO_HEAD, ha="center", color=GREY, transform=ax.transAxes)
                 continue
             _points(ax, mine, names)
     handles, labels = axes[-1, 0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside upper center", ncols=len(names), markerscale=1.8)
-    first, n = frame.iloc[0], frame.drop_duplicates(["name", "row", "column"])
-    counts = ", ".join(f"{name} {(n['class'] == name).sum():,}" for name in names)
+    n = frame.drop_duplicates(["name", "row", "column"])
+    counts = ", ".join(f"{name} {(n['code'] == code).sum():,}" for code, name in names.items())
     caption(
         fig,
         f"UMAP ({NEIGHBOURS} neighbours, cosine) of {len(n):,} elements of {n['name'].nunique():,} test images, the "
         f"same in every panel: {counts}. At most {IMAGES} images a class and {PER_IMAGE} elements of it in an image, "
-        f"drawn with seed {first['seed']}. Axes of a UMAP have no meaning, and its distances little. "
-        f"Data: {first['data']}.",
+        f"drawn with seed {SEED}. Axes of a UMAP have no meaning, and its distances little. "
+        f"Data: {frame['data'].iloc[0]}.",
         width=135,
     )
     return fig
 
 
-def _points(ax: Axes, frame: pd.DataFrame, names: list[str]) -> None:
-    for k, name in enumerate(names):
-        part = frame[frame["class"] == name]
+def _points(ax: Axes, frame: pd.DataFrame, names: dict[int, str]) -> None:
+    for code, name in names.items():
+        part = frame[frame["code"] == code]
         ax.scatter(
-            part["x"], part["y"], s=11, color=COLOURS[k], marker=MARKS[k], edgecolors=BLACK, linewidths=0.25,
+            part["x"], part["y"], s=11, color=COLOURS[code], marker=MARKS[code], edgecolors=BLACK, linewidths=0.25,
             alpha=0.85, label=name, rasterized=True,
         )  # fmt: skip
 
