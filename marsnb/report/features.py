@@ -71,7 +71,8 @@ def _build_map(profile: str) -> pd.DataFrame:
 
 
 def _draw_map(frame: pd.DataFrame) -> Figure:
-    names = dict(frame[["code", "class"]].drop_duplicates().sort_values("code").itertuples(index=False))
+    shown = frame.drop_duplicates("code").sort_values("code")
+    names = {int(code): str(name) for code, name in zip(shown["code"], shown["class"], strict=True)}
     fig, axes = plt.subplots(len(SERIES), len(LAYERS), figsize=(9.6, 6.6), squeeze=False)
     for y, series in enumerate(SERIES):
         for x, (layer, title) in enumerate(LAYERS.items()):

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -115,11 +116,11 @@ def measure_all(budget: float) -> dict[str, object]:
     Memory of Eq. 6 grows with the square of the elements: the need of a size is foretold from the size before.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.set_num_threads(1)
     for equation in EQUATIONS:
         EQUATIONS[equation](*inputs(1, 8, device)).backward()  # libraries load
     found = [measure("Eq. 7", 1, side, device) for side in SIDES]
-    stopped, per_pair = {}, 0.0
+    stopped: dict[str, float] = {}
+    per_pair = 0.0
     for side in SIDES:
         need = per_pair * side**4
         if need > budget:
@@ -156,7 +157,7 @@ def measured(budget_gib: float) -> pd.DataFrame:
     command = [sys.executable, "-m", "marsnb.report.measure_contrast", str(budget_gib)]
     quiet = {**os.environ, "KINETO_LOG_LEVEL": "99"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=quiet)
-    found = {}
+    found: dict[str, Any] = {}
     with contextlib.suppress(ValueError, IndexError):
         found = json.loads(done.stdout.splitlines()[-1])
     if done.returncode or not found:
@@ -171,4 +172,5 @@ def measured(budget_gib: float) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)
     print(json.dumps(measure_all(float(sys.argv[1]) * GIB)))
