@@ -13,12 +13,15 @@ from marsnb.errors import RecipeError
 from marsnb.recipes import load_table, tables
 from marsnb.report import (
     convergence,
+    cost_of_contrast,
     counts,
     curves,
     examples,
     failures,
+    features,
     forest,
     images,
+    masks,
     panels,
     pseudo,
     ranking,
@@ -40,10 +43,11 @@ def figure(name: str, profile: str) -> Path:
     """Draw one figure.
 
     Args:
-        name: the paper's number (``"02a"``, ``"02b"``, ``"03"`` to ``"05"``, ``"08"`` to ``"11"``), a table's
+        name: the paper's number (``"02a"``, ``"02b"``, ``"03"`` to ``"05"``, ``"08"`` to ``"13"``), a table's
             (``"table03"`` and on), ``"sweeps"`` (Tables 6 and 7), ``"sweeps_segmentation"`` (Tables 10 and 11),
-            ``"ranking"`` (Table 3), ``"curves"``, ``"losses"``, ``"diagnostics"``, or ``"pseudo_course"``,
-            ``"pseudo_classes"`` and ``"pseudo_trade"`` (pseudo labels).
+            ``"ranking"`` (Table 3), ``"curves"``, ``"losses"``, ``"diagnostics"``, ``"pseudo_course"``,
+            ``"pseudo_classes"`` and ``"pseudo_trade"`` (pseudo labels), ``"separation"`` (Fig. 12 in numbers) or
+            ``"cost"`` (Eq. 6 against Eq. 7, measured now).
         profile: name of the profile.
 
     Returns:
@@ -62,6 +66,8 @@ def figure(name: str, profile: str) -> Path:
         "09": examples.fig09,
         "10": failures.fig10,
         "11": convergence.fig11,
+        "12": features.fig12,
+        "13": masks.fig13,
         **{f"table{number:02d}": partial(_fig_table, number) for number in tables()},
         "sweeps": fig_sweeps,
         "sweeps_segmentation": panels.fig_swept,
@@ -72,6 +78,8 @@ def figure(name: str, profile: str) -> Path:
         "pseudo_course": pseudo.fig_course,
         "pseudo_classes": pseudo.fig_classes,
         "pseudo_trade": pseudo.fig_trade,
+        "separation": features.fig_separation,
+        "cost": cost_of_contrast.fig_cost,
     }
     if name not in known:
         raise RecipeError(f"unknown figure {name!r}; known: {', '.join(known)}")

@@ -1,4 +1,4 @@
-"""The exercises of notebooks 02 to 04 and 12: ``checks.NAME(answer)`` says what is wrong with an answer.
+"""The exercises of the teaching notebooks: ``checks.NAME(answer)`` says what is wrong with an answer.
 
 Every value here is computed from the formula, the wrong ones from the formula with one slip in it.
 """
@@ -7,6 +7,9 @@ from math import exp, log, log2, log10, radians
 
 import numpy as np
 
+from marsnb.teach.checks_elements import element_row as element_row
+from marsnb.teach.checks_elements import pair_count as pair_count
+from marsnb.teach.checks_elements import prototype as prototype
 from marsnb.teach.exercise import Exercise
 
 COSINES = np.array([[0.9, 0.6, 0.1, -0.2], [0.4, 0.8, 0.0, 0.1], [0.2, -0.1, 0.7, 0.6], [-0.3, 0.0, 0.6, 0.9]])

@@ -12,7 +12,7 @@ from matplotlib import pyplot as plt
 
 from marsnb.errors import DataError
 from marsnb.report import schematic, segmenting
-from marsnb.report.masks import chosen, masks_of, predictions
+from marsnb.report.predicted import chosen, masks_of, predictions
 from marsnb.report.steps import JOINT, PSEUDO
 from marsnb.training.batches import to_unit
 from marsnb.training.pairs import open_pair_arrays, to_colour

@@ -12,7 +12,7 @@ from marsnb import paths
 from marsnb.teach import checks
 from marsnb.teach.exercise import Exercise, Verdict
 
-TEACHING = ("02", "03", "04", "12")
+TEACHING = ("02", "03", "04", "11", "12")
 
 # Typical wrong answers, made as a student would make them, each with a word that the check must say.
 WRONG: dict[str, list[tuple[Any, str]]] = {
@@ -99,6 +99,27 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (0.9, "confidence"),
         (log(3), "half"),
         (-log(27), "sign"),
+    "pair_count": [
+        (128 * 128, "number of elements"),
+        (16384 * 16383 / 2, "once"),
+        (128**3, "four numbers"),
+        (512**4, "pixels of the image"),
+        (16384 * 4, "Eq. 7"),
+    ],
+    "element_row": [
+        (-log(exp(1.2) / (exp(1.2) + exp(1.6) + exp(0))), "itself out"),
+        (-log((exp(1) + exp(0.6)) / (exp(1) + exp(0.6) + exp(0.8) + exp(0))), "temperature"),
+        (-log(exp(2) / (exp(2) + exp(1.2) + exp(1.6) + exp(0))), "all elements of the class"),
+        (-log((exp(2) + exp(1.2)) / (exp(1.6) + exp(0))), "own class too"),
+        (log((exp(2) + exp(1.2)) / (exp(2) + exp(1.2) + exp(1.6) + exp(0))), "sign"),
+        ((log(1 + exp(-0.8) + exp(-0.4) + exp(-2)) * 2 + 0.8) / 2, "one sum"),
+    ],
+    "prototype": [
+        ((9 + 4 + 1 + 2 + 6) / 5, "drops"),
+        (6, "newest alone"),
+        ((9 + 4 + 1) / 3, "oldest"),
+        (1 + 2 + 6, "sum"),
+        (2, "median"),
     ],
 }
 EXERCISES = {name: value for name, value in vars(checks).items() if isinstance(value, Exercise)}

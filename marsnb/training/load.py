@@ -1,0 +1,45 @@
+"""Trained models, from the checkpoints that their runs left behind."""
+
+import pickle
+
+import torch
+
+from marsnb import paths
+from marsnb.data.segmentation import SegmentationData
+from marsnb.errors import DataError
+from marsnb.models.segmenter import Segmenter
+from marsnb.training import segmentation
+from marsnb.training.recorder import CHECKPOINT
+from marsnb.training.run import run_id_of
+from marsnb.training.spec import SegmentationSpec
+
+
+def trained_segmenter(spec: SegmentationSpec, data: SegmentationData) -> Segmenter:
+    """The model that a run trained, as it was after its last epoch.
+
+    Args:
+        spec: the run.
+        data: the data set that it was trained on; its content is part of the run's id.
+
+    Returns:
+        The model in evaluation mode, on the CPU. The global random state is left as it was.
+
+    Raises:
+        DataError: the checkpoint is not on this machine, is damaged, or is of another model.
+    """
+    run_id, _ = run_id_of(spec, data)
+    path = paths.runs() / run_id / CHECKPOINT
+    if not path.is_file():
+        raise DataError(
+            f"the trained model of {run_id} is not on this machine: point MARSNB_RUNS at the folder that has "
+            f"{run_id}/{CHECKPOINT}, or set MARSNB_FIGURES to an empty folder and train it anew"
+        )
+    with torch.random.fork_rng(devices=[]):  # building it draws weights
+        method = segmentation.build_method(spec, len(data.class_names))
+    try:
+        method.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
+    except (RuntimeError, OSError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{path} cannot be loaded ({first}): delete the folder and train the run anew") from error
+    model: Segmenter = method.model
+    return model.eval()

@@ -1,0 +1,49 @@
+"""A trained model comes back from its checkpoint as it was; where that is missing or damaged, the fix is named."""
+
+import numpy as np
+import pytest
+import torch
+
+from marsnb import paths
+from marsnb.errors import DataError
+from marsnb.training import segmentation
+from marsnb.training.load import trained_segmenter
+from marsnb.training.run import run_id_of
+from marsnb.training.spec import row_runs
+
+SPECS = {row.id: spec for row, _, spec in row_runs(9, "smoke")}
+
+
+@pytest.mark.parametrize("row", ["baseline", "final"])
+def test_weights_come_back_and_the_random_state_stays(row: str) -> None:
+    spec = SPECS[row]
+    data = segmentation.open_data(spec)
+    run_id, _ = run_id_of(spec, data)
+    method = segmentation.build_method(spec.model_copy(update={"seed": 7}), 4)
+    folder = paths.runs() / run_id
+    folder.mkdir(parents=True)
+    torch.save({"state_dict": method.state_dict(), "epoch": 1}, folder / "last.ckpt")
+    state = torch.random.get_rng_state()
+    model = trained_segmenter(spec, data)
+    assert torch.equal(state, torch.random.get_rng_state()) and not model.training
+    images = torch.from_numpy(np.random.default_rng(0).random((2, 3, 64, 64), dtype=np.float32))
+    with torch.inference_mode():
+        assert torch.equal(model(images), method.model.eval()(images))
+
+
+def test_a_missing_or_damaged_checkpoint_names_the_fix() -> None:
+    spec = SPECS["baseline"]
+    data = segmentation.open_data(spec)
+    run_id, _ = run_id_of(spec, data)
+    with pytest.raises(DataError, match=f"{run_id} is not on this machine: point MARSNB_RUNS at"):
+        trained_segmenter(spec, data)
+    path = paths.runs() / run_id / "last.ckpt"
+    path.parent.mkdir(parents=True)
+    for content in (b"half a file", None):
+        if content is None:  # of another model
+            torch.save({"state_dict": {"model.nothing": torch.zeros(1)}}, path)
+        else:
+            path.write_bytes(content)
+        with pytest.raises(DataError, match=r"cannot be loaded .*: delete the folder and train the run anew") as caught:
+            trained_segmenter(spec, data)
+        assert "\n" not in str(caught.value)
