@@ -16,11 +16,11 @@ def pixel_contrast(
     partners: Tensor | None = None,
     ignore_index: int = IGNORE_INDEX,
 ) -> Tensor:
-    """Mean of -log(e_pq / (e_pq + sum_n e_pn)) over the positives q of each pixel p, with e the exponential of a cosine.
+    """Mean of -log(e_pq / (e_pq + sum_n e_pn)) over the positives q of each pixel p, e = exp(cosine / temperature).
 
-    The positives of a pixel are the pixels of its class, itself included as in the reference's code; each stands alone
-    against the negatives n, the pixels of other classes in the pixel's own image. With ``partners``, positives also come
-    from the image's partner, and pixels of both are anchors. Memory grows with the square of the pixels of an image.
+    The positives of a pixel are the pixels of its class, itself included as in the reference's code. Each stands alone
+    against the negatives n: the pixels of other classes in the pixel's own image. With ``partners``, positives come
+    from the image's partner, too, and pixels of both are anchors. Memory grows with the square of an image's pixels.
 
     Args:
         features: feature maps of any norm, on a coarse grid.

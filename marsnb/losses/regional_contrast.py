@@ -53,7 +53,8 @@ def draw_regions(
         labels: class of each pixel, int64.
         confidence: the network's probability of that class.
         num_classes: C.
-        queries, keys: per class (paper of ReCo: 256, 512).
+        queries: per class (paper of ReCo: 256).
+        keys: per class (paper of ReCo: 512).
         temperature: of the softmax over edges (paper of ReCo: 0.5, as in the loss).
         hard: confidence below which a pixel is hard (paper of ReCo: 0.97).
 

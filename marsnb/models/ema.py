@@ -10,10 +10,10 @@ from torch import nn
 class EMA(nn.Module):
     """A copy of a network that follows it slowly, always in evaluation mode and without gradient.
 
-    After k updates by weights w_1 ... w_k it holds a_k = d_k a_(k-1) + (1 - d_k) w_k with d_k = min(1 - 1/k, decay): the
-    first update copies, the next ones average all weights so far alike, and from k = 1 / (1 - decay) on they are
-    forgotten at the rate ``decay``. Running statistics of batch normalisation are averaged like weights; counters are
-    copied. All is in the state dict, so a restored teacher goes on exactly as the saved one.
+    After k updates by weights w_1 ... w_k it holds a_k = d_k a_(k-1) + (1 - d_k) w_k with d_k = min(1 - 1/k, decay).
+    The first update copies, the next ones average all weights so far alike, and from k = 1 / (1 - decay) on old ones
+    are forgotten at the rate ``decay``. Running statistics of batch normalisation are averaged like weights, counters
+    are copied. All is in the state dict, so a restored teacher goes on exactly as the saved one.
 
     Args:
         network: what is followed; it is copied, not kept.

@@ -37,7 +37,7 @@ class Scene:
 
     @property
     def ground(self) -> Tensor:
-        """The class that most of an image is of, ``(B,)``. The reference's data sets have a background; Mars has not."""
+        """The class that most of an image is of, ``(B,)``: the reference's data sets have a background, Mars none."""
         return self.members.sum(dim=(2, 3)).argmax(dim=1)
 
     @property

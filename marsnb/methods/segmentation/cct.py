@@ -29,8 +29,8 @@ class CCT(SegmentationMethod):
 
     Open choices: the unlabelled data are the unlabelled pixels of the batch, so there is one pass through the encoder;
     predictions are compared at the main decoder's resolution, a quarter of the image's, before it is scaled up; an
-    "object" is all of an image but its most frequent predicted class, as there is no background on Mars; each image gets
-    its own random numbers.
+    "object" is all of an image but its most frequent predicted class, as there is no background on Mars; random numbers
+    are drawn per image.
 
     Args:
         model: backbone and heads.

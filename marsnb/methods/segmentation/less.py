@@ -20,7 +20,7 @@ class LESS(SegmentationMethod):
     """Contrast between labelled pixels, then cross entropy, then cross entropy with fixed pseudo labels besides.
 
     The pseudo labels are those of the network as fine-tuning leaves it: a copy that no longer changes predicts them on
-    each batch, so they are the same for the same pixels whatever the augmentation, and nothing is stored per image.
+    each batch as it is augmented, so that nothing is stored per image.
 
     Open choices: the paper says only that the pseudo labels are "fixed once generated", and the reference has code for
     the loss alone; their threshold is that of the paper's own pseudo labels. Contrast is on one augmented view, not on

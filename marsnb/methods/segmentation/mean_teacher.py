@@ -16,10 +16,10 @@ class MeanTeacher(SegmentationMethod):
 
     Student and teacher see the same images with noise of their own; the student has its dropout besides.
 
-    Open choices: the form is the reference's; the paper's row may be the variant of ReCo's code, with classes instead of
-    probabilities. Here the unlabelled data are the unlabelled pixels of the batch, so one pass of each network does.
-    The ramp is a share of training, not a number of epochs. The teacher predicts in evaluation mode, and scores are the
-    student's (reference: the teacher's), as for the other methods.
+    Open choices: the form is the reference's; the paper's row may be the variant of ReCo's code, with the teacher's
+    classes instead of its probabilities. The unlabelled data are the batch's unlabelled pixels, so one pass of each
+    network does. The ramp is a share of training, not a number of epochs. The teacher predicts in evaluation mode, and
+    scores are the student's (reference: the teacher's), as for the other methods.
 
     Args:
         model: backbone and heads.
