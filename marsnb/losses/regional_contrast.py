@@ -105,7 +105,7 @@ def regional_contrast(vectors: Tensor, labels: Tensor, regions: list[Region], te
     vectors = vectors.float()
     if not regions:
         return vectors.sum() * 0.0
-    means = class_means(vectors.detach(), labels, max(region.label for region in regions) + 1)
+    means = class_means(vectors.detach(), labels, int(labels.max()) + 1)
     losses = []
     for region in regions:
         candidates = torch.cat([means[region.label, None], vectors[region.keys].detach()])  # (1 + K, D)

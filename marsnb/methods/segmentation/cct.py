@@ -1,5 +1,7 @@
 """CCT: auxiliary decoders have to see in perturbed features what the main decoder sees in the features as they are."""
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 
@@ -54,7 +56,7 @@ class CCT(SegmentationMethod):
     ) -> None:
         super().__init__(model, schedule)
         self.weight, self.warmup = weight, warmup
-        width = model.head[0].in_channels
+        width = next(model.head.parameters()).shape[1]  # of (C, width, 1, 1)
         self.auxiliary = nn.ModuleDict(
             {
                 name: nn.ModuleList(
@@ -70,7 +72,7 @@ class CCT(SegmentationMethod):
         Shape:
             ``(B, 3, H, W)`` to ``(B, width, H / 16, W / 16)`` and ``(B, C, H, W)``.
         """
-        decoder = self.model.decoder
+        decoder: Any = self.model.decoder
         features = self.model.features(images)
         z = decoder.aspp(features[-1])
         fused = decoder.block2(torch.cat([decoder.up(z), decoder.block1(features[2])], dim=1))
@@ -89,7 +91,7 @@ class CCT(SegmentationMethod):
         differences = [
             squared_difference(decoder(PERTURBATIONS[name][0](z, scene, decoder)), target, unlabelled)
             for name, decoders in self.auxiliary.items()
-            for decoder in decoders
+            for decoder in cast(nn.ModuleList, decoders)
         ]
         return torch.stack(differences).mean()
 
