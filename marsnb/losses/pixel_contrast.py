@@ -39,7 +39,7 @@ def pixel_contrast(
         ValueError: the shapes do not fit.
 
     Reference:
-        Zhao et al., Contrastive learning for label efficient semantic segmentation, arXiv 2012.06985, section 3.
+        Zhao et al., Contrastive learning for label efficient semantic segmentation, arXiv 2012.06985.
     """
     labels = checked_elements(features, labels).flatten(1)  # (B, N)
     vectors = unit(features.flatten(2), dim=1)  # (B, D, N)

@@ -11,8 +11,7 @@ class CutOut(TeacherMethod):
     Open choices besides those of ``TeacherMethod``: CutOut was made for labelled images, with a square of fixed size;
     as an augmentation of a student it is ReCo's and CutMix for segmentation's.
 
-    Reference: DeVries and Taylor, Improved regularization with Cutout, arXiv 1708.04552; French et al., arXiv
-    1906.01916, section 3.3.
+    Reference: DeVries and Taylor, Improved regularization with Cutout, arXiv 1708.04552; French et al., 1906.01916.
     """
 
     mixing = "cutout"
