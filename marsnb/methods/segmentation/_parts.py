@@ -77,6 +77,12 @@ class SegmentationMethod(Method):
         """Epochs of each step."""
         return [self.task.epochs] * len(self.steps)
 
+    @property
+    def done(self) -> float:
+        """Share of the whole training that is done, over all steps, 0 to below 1."""
+        lengths = self.stage_epochs()
+        return (sum(lengths[: self.stage]) + self.progress * lengths[self.stage]) / sum(lengths)
+
     def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Eq. 8: mean over images of the mean over an image's labelled pixels; 0 where nothing is labelled.
 

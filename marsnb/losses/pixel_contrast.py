@@ -1,0 +1,81 @@
+"""Pixel contrast (LESS): pixels of a class against pixels of other classes, within an image or across two."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from marsnb.losses import LOSSES
+from marsnb.losses._elements import ELEMENT_TEMPERATURE, IGNORE_INDEX, checked_elements, unit
+
+
+def pixel_contrast(
+    features: Tensor,
+    labels: Tensor,
+    temperature: float = ELEMENT_TEMPERATURE,
+    *,
+    partners: Tensor | None = None,
+    ignore_index: int = IGNORE_INDEX,
+) -> Tensor:
+    """Mean of -log(e_pq / (e_pq + sum_n e_pn)) over the positives q of each pixel p, e = exp(cosine / temperature).
+
+    The positives of a pixel are the pixels of its class, itself included as in the reference's code. Each stands alone
+    against the negatives n: the pixels of other classes in the pixel's own image. With ``partners``, positives come
+    from the image's partner, too, and pixels of both are anchors. Memory grows with the square of an image's pixels.
+
+    Args:
+        features: feature maps of any norm, on a coarse grid.
+        labels: class of each element, of any integer type.
+        temperature: divides the cosines (reference: 0.07).
+        partners: index of each image's partner, for contrast across images; within images where there is none.
+        ignore_index: label of the elements that do not count.
+
+    Shape:
+        ``features``: ``(B, D, H, W)``; ``labels``: ``(B, H, W)``; ``partners``: ``(B,)``; the result is a scalar.
+
+    Returns:
+        The mean over images of the mean over labelled pixels, in float32; 0 where nothing is labelled.
+
+    Raises:
+        ValueError: the shapes do not fit.
+
+    Reference:
+        Zhao et al., Contrastive learning for label efficient semantic segmentation, arXiv 2012.06985.
+    """
+    labels = checked_elements(features, labels).flatten(1)  # (B, N)
+    vectors = unit(features.flatten(2), dim=1)  # (B, D, N)
+    image = torch.zeros_like(labels)  # (B, N), which of the two a pixel is from
+    if partners is not None:
+        vectors = torch.cat([vectors, vectors[partners]], dim=2)  # (B, D, 2 N), and so N below
+        labels, image = torch.cat([labels, labels[partners]], dim=1), torch.cat([image, image + 1], dim=1)
+    cosines = vectors.transpose(1, 2) @ vectors / temperature  # (B, N, N), anchors in rows
+    known = labels != ignore_index
+    both = known[:, :, None] & known[:, None, :]
+    alike = labels[:, :, None] == labels[:, None, :]
+    positive, negative = both & alike, both & ~alike & (image[:, :, None] == image[:, None, :])
+    # The lowest number, not -inf: an anchor without negatives gives 0 and no NaN.
+    against = cosines.masked_fill(~negative, torch.finfo(cosines.dtype).min).logsumexp(dim=2, keepdim=True)
+    losses = F.softplus(against - cosines) * positive  # (B, N, N): log(1 + sum_n e_pn / e_pq)
+    anchors = losses.sum(dim=2) / positive.sum(dim=2).clamp_min(1)  # (B, N)
+    pixels = known.sum(dim=1)  # (B,)
+    return (anchors.sum(dim=1) / pixels.clamp_min(1)).sum() / (pixels > 0).sum().clamp_min(1)
+
+
+@LOSSES.register("pixel_contrast")
+class PixelContrast(nn.Module):
+    """Module form of `pixel_contrast`.
+
+    Args:
+        temperature: divides the cosines (reference: 0.07).
+        ignore_index: label of the elements that do not count.
+
+    Shape:
+        ``forward(features, labels, partners=None)``: ``(B, D, H, W)``, ``(B, H, W)`` and ``(B,)`` to a scalar.
+    """
+
+    def __init__(self, temperature: float = ELEMENT_TEMPERATURE, ignore_index: int = IGNORE_INDEX) -> None:
+        super().__init__()
+        self.temperature, self.ignore_index = temperature, ignore_index
+
+    def forward(self, features: Tensor, labels: Tensor, partners: Tensor | None = None) -> Tensor:
+        """The loss of a batch of feature maps; see `pixel_contrast`."""
+        return pixel_contrast(features, labels, self.temperature, partners=partners, ignore_index=self.ignore_index)

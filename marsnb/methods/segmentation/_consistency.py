@@ -1,0 +1,139 @@
+"""What the methods with unlabelled pixels share: ramp-up, soft and hard consistency, an EMA teacher's pseudo labels."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from marsnb.errors import RecipeError
+from marsnb.losses._elements import IGNORE_INDEX, expectation
+from marsnb.methods.segmentation._mixing import MIXINGS
+from marsnb.methods.segmentation._parts import MaskBatch, PolySchedule, SegmentationMethod
+from marsnb.models.ema import EMA
+from marsnb.models.segmenter import Segmenter
+
+
+def ramp_up(done: float, warmup: float) -> float:
+    """Share of a weight that counts now: exp(-5 (1 - t)^2) with t from 0 to 1 over the first ``warmup`` of training.
+
+    Args:
+        done: share of training that is done, 0 to 1.
+        warmup: share of training over which the weight rises; 0 for none.
+
+    Reference: Laine and Aila, Temporal ensembling, arXiv 1610.02242.
+    """
+    if done >= warmup:
+        return 1.0
+    return math.exp(-5 * (1 - done / warmup) ** 2)
+
+
+def squared_difference(logits: Tensor, target: Tensor, counted: Tensor | None = None) -> Tensor:
+    """Mean squared difference of two maps of probabilities; the second is a constant.
+
+    Args:
+        logits: of the one that learns.
+        target: probabilities; no gradient reaches them.
+        counted: pixels that count, all by default.
+
+    Shape:
+        ``logits``, ``target``: ``(B, C, H, W)``; ``counted``: ``(B, H, W)``; the result is a scalar, 0 if none counts.
+    """
+    losses = (logits.float().softmax(dim=1) - target.detach()).square().mean(dim=1)  # (B, H, W)
+    return expectation(losses, torch.ones_like(losses, dtype=torch.bool) if counted is None else counted, "element")
+
+
+@dataclass(frozen=True)
+class PseudoBatch:
+    """Images, mixed or not, with what a teacher sees in them.
+
+    Attributes:
+        images: ``(B, 3, H, W)``.
+        labels: the teacher's class, ``(B, H, W)``, int64; 255 where nothing is shown.
+        confidence: its probability, ``(B, H, W)``, float32; 0 where nothing is shown.
+    """
+
+    images: Tensor
+    labels: Tensor
+    confidence: Tensor
+
+    def cross_entropy(self, logits: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+        """Cross entropy with the pseudo labels; an image weighs as much as the share of it that the teacher is sure of.
+
+        Args:
+            logits: of the student, ``(B, C, H, W)``.
+            threshold: least confidence of a sure pixel.
+
+        Returns:
+            The loss and the mean of the shares, scalars.
+        """
+        shown = self.labels != IGNORE_INDEX  # (B, H, W)
+        pixels = shown.sum(dim=(1, 2)).clamp_min(1)  # (B,)
+        sure = (shown & (self.confidence >= threshold)).sum(dim=(1, 2)) / pixels  # (B,)
+        losses = F.cross_entropy(logits.float(), self.labels, ignore_index=IGNORE_INDEX, reduction="none")
+        return (sure * losses.sum(dim=(1, 2)) / pixels).mean(), sure.mean()
+
+
+class TeacherMethod(SegmentationMethod):
+    """Cross entropy on labelled pixels, and on what an EMA teacher sees in other images, mixed.
+
+    The teacher looks at the images as they are, the student at the mixed ones; it has to say what the teacher said of
+    each pixel. The second stream is the training images again, in another order; its labels are not looked at.
+
+    Open choices, the same for all methods of this kind, so that they differ in the mixing alone: the form is ReCo's and
+    ClassMix's, cross entropy with the teacher's classes, weighted by the share of sure pixels (CutMix for segmentation
+    takes the squared difference of probabilities, weighted by that share); images are mixed after the augmentation that
+    all methods have, without a further colour jitter; an image's partner is its neighbour in the shuffled batch; the
+    teacher predicts in evaluation mode; scores are the student's, as for the other methods.
+
+    Args:
+        model: backbone and heads.
+        schedule: learning rates.
+        weight: of the unlabelled term (ClassMix, CutMix for segmentation, ReCo: 1).
+        decay: of the teacher (the same three: 0.99).
+        threshold: confidence of a sure pixel (CutMix for segmentation, ReCo: 0.97; ClassMix: 0.968).
+
+    Attributes:
+        mixing: name in ``MIXINGS``.
+    """
+
+    streams: ClassVar[tuple[str, ...]] = ("labelled", "unlabelled")
+    mixing = "none"
+
+    def __init__(
+        self,
+        model: Segmenter,
+        schedule: PolySchedule,
+        *,
+        weight: float = 1.0,
+        decay: float = 0.99,
+        threshold: float = 0.97,
+    ) -> None:
+        super().__init__(model, schedule)
+        self.weight, self.threshold = weight, threshold
+        self.teacher = EMA(model, decay)
+
+    @torch.no_grad()
+    def pseudo_batch(self, images: Tensor) -> PseudoBatch:
+        """Images that the teacher labels, then mixed with their labels and confidences, ``(B, 3, H, W)``."""
+        confidence, labels = self.teacher(images).float().softmax(dim=1).max(dim=1)  # (B, H, W) each
+        mix = MIXINGS[self.mixing](labels, self.model.num_classes)
+        # A blank is the mean colour, which the network's normalisation turns into 0.
+        return PseudoBatch(mix(images, self.model.input_mean), mix(labels, IGNORE_INDEX), mix(confidence, 0.0))
+
+    def step(self, labelled: MaskBatch, unlabelled: MaskBatch) -> dict[str, Tensor]:  # type: ignore[override]
+        """L = L_ce + weight * L_pseudo; ``sure`` is the share of pixels that the teacher is sure of."""
+        self.teacher.update(self.model)
+        pseudo = self.pseudo_batch(unlabelled.images)
+        ce = self.cross_entropy(self.model(labelled.images), labelled.labels)
+        consistency, sure = pseudo.cross_entropy(self.model(pseudo.images), self.threshold)
+        return {"loss": ce + self.weight * consistency, "ce": ce, "pseudo": consistency, "sure": sure}
+
+
+def checked_mixing(name: str) -> str:
+    """The mixing's name, or ``RecipeError`` unless it is known."""
+    if name not in MIXINGS:
+        raise RecipeError(f"method setting 'mixing' is {name!r}; known: {', '.join(MIXINGS)}")
+    return name

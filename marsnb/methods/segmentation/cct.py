@@ -1,0 +1,104 @@
+"""CCT: auxiliary decoders have to see in perturbed features what the main decoder sees in the features as they are."""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from marsnb.losses._elements import IGNORE_INDEX, labels_at, pick_nearest
+from marsnb.methods.segmentation import METHODS
+from marsnb.methods.segmentation._consistency import ramp_up, squared_difference
+from marsnb.methods.segmentation._parts import MaskBatch, PolySchedule, SegmentationMethod
+from marsnb.methods.segmentation._perturbations import PERTURBATIONS, Scene
+from marsnb.models.segmenter import FEATURE_STRIDE, OUTPUT_STRIDE, Segmenter
+
+MOST = max(number for _, number in PERTURBATIONS.values())
+
+
+def auxiliary_decoder(width: int, num_classes: int) -> nn.Sequential:
+    """One sub-pixel convolution, from ``(B, width, H / 16, W / 16)`` to ``(B, num_classes, H / 4, W / 4)`` logits."""
+    factor = OUTPUT_STRIDE // FEATURE_STRIDE
+    return nn.Sequential(nn.Conv2d(width, num_classes * factor**2, kernel_size=1), nn.PixelShuffle(factor))
+
+
+@METHODS.register("cct")
+class CCT(SegmentationMethod):
+    """Cross entropy on labelled pixels, and agreement of auxiliary decoders with the main one on unlabelled pixels.
+
+    The encoder ends with DeepLabv3+'s pyramid, as the reference's ends with PSPNet's. Each auxiliary decoder has one of
+    seven perturbations of its output. The main prediction is their constant target, so the unlabelled pixels train the
+    encoder and the auxiliary decoders, and the main decoder learns from labels alone.
+
+    Open choices: the unlabelled data are the unlabelled pixels of the batch, so there is one pass through the encoder;
+    predictions are compared at the main decoder's resolution, a quarter of the image's, before it is scaled up; an
+    "object" is all of an image but its most frequent predicted class, as there is no background on Mars; random numbers
+    are drawn per image.
+
+    Args:
+        model: backbone and heads.
+        schedule: learning rates.
+        weight: of the agreement once it is warm (reference: 30).
+        warmup: share of training over which it rises from about 0 (reference: 0.1).
+        decoders: of each of the four cheap perturbations (reference: 6); of the two masks and the adversarial one there
+            are a third as many.
+
+    Reference: Ouali et al., Semi-supervised semantic segmentation with cross-consistency training, arXiv 2003.09005.
+    """
+
+    def __init__(
+        self,
+        model: Segmenter,
+        schedule: PolySchedule,
+        *,
+        weight: float = 30.0,
+        warmup: float = 0.1,
+        decoders: int = MOST,
+    ) -> None:
+        super().__init__(model, schedule)
+        self.weight, self.warmup = weight, warmup
+        width = next(model.head.parameters()).shape[1]  # of (C, width, 1, 1)
+        self.auxiliary = nn.ModuleDict(
+            {
+                name: nn.ModuleList(
+                    auxiliary_decoder(width, model.num_classes) for _ in range(max(1, decoders * number // MOST))
+                )
+                for name, (_, number) in PERTURBATIONS.items()
+            }
+        )
+
+    def split(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The encoder's output and the main path's logits; the same logits as ``self.model(images)``.
+
+        Shape:
+            ``(B, 3, H, W)`` to ``(B, width, H / 16, W / 16)`` and ``(B, C, H, W)``.
+        """
+        decoder: Any = self.model.decoder
+        features = self.model.features(images)
+        z = decoder.aspp(features[-1])
+        fused = decoder.block2(torch.cat([decoder.up(z), decoder.block1(features[2])], dim=1))
+        return z, self.model.head(fused)
+
+    def agreement(self, z: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+        """Mean over auxiliary decoders of their squared difference to the main prediction, on unlabelled pixels.
+
+        Shape:
+            ``z``: ``(B, D, h, w)``; ``logits``: ``(B, C, H, W)``; ``labels``: ``(B, H, W)``; the result is a scalar.
+        """
+        logits = logits.detach().float()
+        scene = Scene(pick_nearest(logits, (z.shape[2], z.shape[3])).argmax(dim=1), self.model.num_classes)
+        grid = (labels.shape[1] // FEATURE_STRIDE, labels.shape[2] // FEATURE_STRIDE)
+        target, unlabelled = pick_nearest(logits, grid).softmax(dim=1), labels_at(labels, grid) == IGNORE_INDEX
+        differences = [
+            squared_difference(decoder(PERTURBATIONS[name][0](z, scene, decoder)), target, unlabelled)
+            for name, decoders in self.auxiliary.items()
+            for decoder in cast(nn.ModuleList, decoders)
+        ]
+        return torch.stack(differences).mean()
+
+    def step(self, labelled: MaskBatch) -> dict[str, Tensor]:  # type: ignore[override]
+        """L = L_ce + ramp * weight * L_agreement."""
+        z, logits = self.split(labelled.images)
+        ce = self.cross_entropy(logits, labelled.labels)
+        agreement = self.agreement(z, logits, labelled.labels)
+        loss = ce + ramp_up(self.done, self.warmup) * self.weight * agreement
+        return {"loss": loss, "ce": ce, "agreement": agreement}
