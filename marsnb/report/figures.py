@@ -11,7 +11,18 @@ from matplotlib.figure import Figure
 
 from marsnb.errors import RecipeError
 from marsnb.recipes import load_table
-from marsnb.report import counts, curves, examples, failures, forest, images, ranking, terrain
+from marsnb.report import (
+    claim_pictures,
+    counts,
+    curves,
+    examples,
+    failures,
+    forest,
+    images,
+    inconsistencies,
+    ranking,
+    terrain,
+)
 from marsnb.report.forest import heading
 from marsnb.report.layout import NOT_RUN, variable
 from marsnb.report.measured import lines, runs_of
@@ -32,7 +43,7 @@ def figure(name: str, profile: str) -> Path:
     Args:
         name: the paper's number (``"02a"``, ``"02b"``, ``"03"`` to ``"05"``, ``"08"`` to ``"10"``), a table's
             (``"table03"`` to ``"table07"``), ``"sweeps"`` (Tables 6 and 7), ``"ranking"`` (Table 3), ``"curves"``,
-            ``"losses"`` or ``"diagnostics"``.
+            ``"losses"``, ``"diagnostics"``, ``"claims"``, ``"claims_tally"`` or ``"facc"``.
         profile: name of the profile.
 
     Returns:
@@ -56,6 +67,9 @@ def figure(name: str, profile: str) -> Path:
         "curves": curves.fig_curves,
         "losses": curves.fig_losses,
         "diagnostics": curves.fig_diagnostics,
+        "claims": claim_pictures.fig_claims,
+        "claims_tally": claim_pictures.fig_tally,
+        "facc": inconsistencies.fig_facc,
     }
     if name not in known:
         raise RecipeError(f"unknown figure {name!r}; known: {', '.join(known)}")

@@ -10,7 +10,7 @@ import nbformat
 from marsnb import recipes
 from marsnb.errors import MarsnbError
 from marsnb.files import write_whole
-from marsnb.report import comparisons, explain, notebooks, ranking, tables
+from marsnb.report import claims, comparisons, explain, notebooks, ranking, tables
 from marsnb.report.index_page import duration, title_of
 
 PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -55,6 +55,7 @@ def _parts() -> dict[str, Callable[[], str]]:
     named["comparison"] = lambda: comparisons.against_baseline(SHOWN) + "\n\n" + ranking.ranking_text(3, SHOWN) + "\n"
     named["backbones"] = lambda: comparisons.backbones(SHOWN) + "\n"
     named["sweeps"] = lambda: "\n".join(comparisons.sweep(number, SHOWN) + "\n" for number in (6, 7))
+    named["claims"] = lambda: claims.tally_markdown(SHOWN) + "\n"
     named["explain"] = lambda: explain.hard_classes(SHOWN) + "\n"
     return named
 
