@@ -101,8 +101,10 @@ def papers(term: str, metric: str = "") -> float | None:
         return None
     frame = printed(table)
     name = metric or frame.columns[0]
-    number = frame.at[row, name] if row in frame.index and name in frame else None
-    return None if number is None or pd.isna(number) else float(number)
+    if row not in frame.index or name not in frame:
+        return None
+    number = float(frame[name].astype(float)[row])
+    return None if np.isnan(number) else number
 
 
 class Evidence:
