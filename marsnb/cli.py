@@ -1,4 +1,4 @@
-"""The command line: ``marsnb data | run | status | reproduce | readme``.
+"""The command line: ``marsnb data | run | status | claims | reproduce | readme``.
 
 Heavy imports wait for the command that needs them.
 """
@@ -58,6 +58,17 @@ def status(profile: Annotated[str | None, typer.Option("--profile", "-p", help="
     from marsnb.training.status import status_table
 
     Console().print(status_table(profile))
+
+
+@app.command()
+def claims(profile: Profile = "lite") -> None:
+    """The sentences of the paper, the evidence for each, and whether it holds at a profile."""
+    from rich.console import Console
+
+    from marsnb.report.claim_pictures import claims_table
+
+    for view in claims_table(profile):
+        Console().print(view)
 
 
 @app.command()

@@ -172,12 +172,15 @@ def _parsed(path: Path, changed: int, size: int) -> Any:
 
 def trainable() -> list[str]:
     """Keys of all recipe files whose rows are trained, e.g. ``["choice", "table04"]``."""
-    keys = []
-    for path in sorted(paths.recipes().glob("*.yaml")):
-        head = _yaml(path)
-        if isinstance(head, dict) and "rows" in head and isinstance(head["rows"], list):
-            keys.append(path.stem)
-    return keys
+    found = sorted(paths.recipes().glob("*.yaml"))
+    return [path.stem for path in found if _trains(path, path.stat().st_mtime_ns)]
+
+
+@cache
+def _trains(path: Path, changed: int) -> bool:
+    """Whether a file's rows are trained; ``changed``, its time, so that an edited one is read again."""
+    head = _yaml(path)
+    return isinstance(head, dict) and "rows" in head and isinstance(head["rows"], list)
 
 
 def tables() -> list[int]:

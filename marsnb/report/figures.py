@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from marsnb.errors import RecipeError
 from marsnb.recipes import load_table, tables
 from marsnb.report import (
+    claim_pictures,
     convergence,
     cost_of_contrast,
     counts,
@@ -21,6 +22,7 @@ from marsnb.report import (
     features,
     forest,
     images,
+    inconsistencies,
     masks,
     panels,
     pseudo,
@@ -46,8 +48,8 @@ def figure(name: str, profile: str) -> Path:
         name: the paper's number (``"02a"``, ``"02b"``, ``"03"`` to ``"05"``, ``"08"`` to ``"13"``), a table's
             (``"table03"`` and on), ``"sweeps"`` (Tables 6 and 7), ``"sweeps_segmentation"`` (Tables 10 and 11),
             ``"ranking"`` (Table 3), ``"curves"``, ``"losses"``, ``"diagnostics"``, ``"pseudo_course"``,
-            ``"pseudo_classes"`` and ``"pseudo_trade"`` (pseudo labels), ``"separation"`` (Fig. 12 in numbers) or
-            ``"cost"`` (Eq. 6 against Eq. 7, measured now).
+            ``"pseudo_classes"`` and ``"pseudo_trade"`` (pseudo labels), ``"separation"`` (Fig. 12 in numbers),
+            ``"cost"`` (Eq. 6 against Eq. 7, measured now), ``"claims"``, ``"claims_tally"`` or ``"facc"``.
         profile: name of the profile.
 
     Returns:
@@ -80,6 +82,9 @@ def figure(name: str, profile: str) -> Path:
         "pseudo_trade": pseudo.fig_trade,
         "separation": features.fig_separation,
         "cost": cost_of_contrast.fig_cost,
+        "claims": claim_pictures.fig_claims,
+        "claims_tally": claim_pictures.fig_tally,
+        "facc": inconsistencies.fig_facc,
     }
     if name not in known:
         raise RecipeError(f"unknown figure {name!r}; known: {', '.join(known)}")

@@ -99,6 +99,7 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (0.9, "confidence"),
         (log(3), "half"),
         (-log(27), "sign"),
+    ],
     "pair_count": [
         (128 * 128, "number of elements"),
         (16384 * 16383 / 2, "once"),
