@@ -199,9 +199,10 @@ def _draw_numbers(ax: Axes, frame: pd.DataFrame) -> None:
     places = zip(both["paper_mean"], both["measured_mean"], both["y"], strict=True)
     ends = [[(theirs, at - APART), (ours, at + APART)] for theirs, ours, at in places]
     ax.add_collection(LineCollection(ends, color=PALE, linewidth=2.5, zorder=1))
+    theirs = frame["paper_std"].astype(float)
     ax.errorbar(
-        frame["paper_mean"], y - APART, xerr=frame["paper_std"], fmt="o", color=GREY, mfc="white", ms=5.5, capsize=2,
-        label=f"paper{', ± standard deviation over 3 seeds' if frame['paper_std'].notna().any() else ''}",
+        frame["paper_mean"], y - APART, xerr=theirs, fmt="o", color=GREY, mfc="white", ms=5.5, capsize=2,
+        label=f"paper{', ± standard deviation over 3 seeds' if theirs.notna().any() else ''}",
     )  # fmt: skip
     series = list(dict.fromkeys(frame["series"]))[::-1]
     for i, name in reversed(list(enumerate(series))):
