@@ -39,8 +39,9 @@ def chosen(matrices: pd.DataFrame, pixels: int, count: int = 4) -> pd.Series:
     labelled = matrices.sum(axis=1)
     accuracy = PERCENT * matrices[right].sum(axis=1) / labelled.clip(lower=1)
     known = accuracy[labelled >= ENOUGH * pixels].sort_values(kind="stable")
-    places = np.unique(np.linspace(0, len(known) - 1, count).round().astype(int)) if len(known) else []
-    return known.iloc[places]
+    if len(known) <= count:
+        return known
+    return known.iloc[np.linspace(0, len(known) - 1, count).round().astype(int)]
 
 
 def predictions(spec: SegmentationSpec, result: Result, data: SegmentationData, images: torch.Tensor) -> torch.Tensor:

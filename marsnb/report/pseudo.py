@@ -47,7 +47,8 @@ def seen(profile: str) -> pd.DataFrame:
     kept = kept.assign(**{"threshold": kept["threshold"].astype(float), "class": kept["class"].fillna(ALL)})
     filled = course(10, profile)
     filled = filled[filled["metric"] == "pseudo_share"]
-    filled = filled.assign(**{"threshold": filled["label"].astype(float), "measure": "filled", "class": ALL})
+    filled = filled.assign(threshold=filled["label"].astype(float), measure="filled")
+    filled["class"] = ALL
     columns = ["row", "label", "seed", "epoch", "stage", "step", "measure", "threshold", "class", "value", "data"]
     both = pd.concat([kept, filled], ignore_index=True)[columns]
     return both.assign(value=PERCENT * both["value"])
@@ -168,7 +169,7 @@ def _draw_trade(frame: pd.DataFrame) -> Figure:
     for i, (step, epoch) in enumerate(ends(frame).items()):
         x, y = (last(frame, measure, epoch).loc[ALL] for measure in ("coverage", "precision"))
         ax.plot(x, y, marker=MARKS[i], color=CYCLE[i], label=f"epoch {epoch}, end of: {step}")
-        for threshold in x.index[y.notna()]:
+        for threshold in y.dropna().index:
             ax.annotate(
                 f"{threshold:g}", (x[threshold], y[threshold]), xytext=(5, 5) if i else (-5, -11),
                 textcoords="offset points", ha="left" if i else "right", fontsize=7.5, color=CYCLE[i],
