@@ -2,10 +2,12 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from marsnb.report.measure_contrast import BATCHED, CLASSES, DIM, GIB, IMAGES, SIDES, measured, similarities
@@ -93,7 +95,7 @@ def _draw(frame: pd.DataFrame) -> Figure:
     return fig
 
 
-def _foretell(ax: plt.Axes, frame: pd.DataFrame) -> None:
+def _foretell(ax: Axes, frame: pd.DataFrame) -> None:
     """Mark the sizes that Eq. 6 was not run at, the budget and the machine's memory."""
     left = [side for side in SIDES if side not in set(single(frame, "Eq. 6")["side"])]
     colour, marker = LOOK["Eq. 6"]
@@ -112,7 +114,7 @@ def table(frame: pd.DataFrame) -> str:
         "| Map | Similarities, Eq. 6 | Eq. 6, ms | Eq. 7, ms | Ratio | Eq. 6, MiB | Eq. 7, MiB | Ratio |",
         "|---|" + "---:|" * 7,
     ]
-    six = single(frame, "Eq. 6").set_index("side")
+    six: Any = single(frame, "Eq. 6").set_index("side")
     for line in single(frame, "Eq. 7").to_dict("records"):
         side = int(line["side"])
         cells = [f"{side} × {side}", f"{similarities('Eq. 6', side**2):,}"]
@@ -142,7 +144,7 @@ def what_we_see(frame: pd.DataFrame) -> str:
     fits = int(float(last["side"]) * (memory / float(last["peak"])) ** 0.25)
     pairs = similarities("Eq. 6", PAPER_SIDE**2)
     one, batch = need_of_eq6(frame, PAPER_SIDE), need_of_eq6(frame, PAPER_SIDE, PAPER_BATCH)
-    seven = single(frame, "Eq. 7").set_index("side")
+    seven: Any = single(frame, "Eq. 7").set_index("side")
     growth = [
         f"{e} {what} N^{slope(frame, e, c):.2f}" for e in LOOK for what, c in (("memory", "peak"), ("time", "seconds"))
     ]

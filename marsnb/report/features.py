@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -187,7 +188,7 @@ def features_text(profile: str, frame: pd.DataFrame) -> str:
         frame: numbers of ``fig_separation``.
     """
     synthetic = is_synthetic(frame)
-    at = frame.set_index(["layer", "series", "class", "metric"]).sort_index()
+    at: Any = frame.set_index(["layer", "series", "class", "metric"]).sort_index()
     text = [
         scale_note(profile),
         "| Layer | | Baseline | Ours | Difference, 95 % interval | Verdict |",
@@ -214,7 +215,7 @@ def _verdict(change: pd.Series, sign: int) -> str:
     return "better" if sign * change["value"] > 0 else "worse"
 
 
-def _statements(at: pd.DataFrame, synthetic: bool) -> Iterator[str]:
+def _statements(at: Any, synthetic: bool) -> Iterator[str]:
     """The paper's sentences on Fig. 12, each beside what the encoder's features say."""
     if synthetic:
         yield f"- What the paper says of Fig. 12 is about Mars: {NOT_TESTED}."

@@ -7,6 +7,7 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from marsnb.models.memory_bank import MemoryBank
 from marsnb.report.style import BLUE, GREY, PALE, RED, caption, styled
@@ -71,9 +72,7 @@ def _queues(ax: Axes, snapshot: Snapshot) -> None:
             there = slot < len(entries)
             now = there and entries[slot] == snapshot.step
             face = BLUE if now else PALE if there else "none"
-            ax.add_patch(
-                plt.Rectangle((slot - 0.46, c - 0.4), 0.92, 0.8, facecolor=face, edgecolor=GREY, linewidth=0.6)
-            )
+            ax.add_patch(Rectangle((slot - 0.46, c - 0.4), 0.92, 0.8, facecolor=face, edgecolor=GREY, linewidth=0.6))
             if there:
                 ax.text(slot, c, str(entries[slot]), ha="center", va="center", color="white" if now else "black")
         text, colour = ("none", RED) if mean is None else (f"{mean:.4g}", GREY)
