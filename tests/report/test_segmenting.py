@@ -104,7 +104,7 @@ def test_masks_are_those_of_the_last_checkpoint(trained: tuple[Result, Segmentat
         "prediction",
         "label, filled",
     ]
-    titles = [float(ax.get_title().split()[1]) for ax in shown[:2]]
+    titles = [float(ax.get_title(loc="left").split()[1]) for ax in shown[:2]]
     assert titles == sorted(titles)
 
 
