@@ -10,9 +10,9 @@ from marsnb.methods.segmentation import METHODS
 from tests.fake.masks import at_step, batch_of, feed, labels_of, method_of
 
 each_method = pytest.mark.parametrize("name", list(METHODS))
-STEPS = {"less": 3, "semi_supervised": 3}  # all others have 2
+STEPS = {"less": 3, "semi_supervised": 3}  # all others have 2, which are alike
 each_step = pytest.mark.parametrize(
-    ("name", "place"), [(name, place) for name in METHODS for place in range(STEPS.get(name, 2))]
+    ("name", "place"), [(name, place) for name in METHODS for place in range(STEPS.get(name, 1))]
 )
 
 
@@ -42,11 +42,11 @@ def test_losses_are_finite_scalars_and_labels_or_none_do(name, place):
 
 
 @each_step
-def test_ten_steps_lower_the_loss(name, place):
+def test_a_few_steps_lower_the_loss(name, place):
     method = at_step(method_of(name), place)
-    method.progress = 0.5
-    losses = train(method, feed(method), 10, lr=0.05)
-    assert min(losses[5:]) < losses[0] or losses[0] == 0  # of an empty memory bank
+    method.epoch = 1  # past the ramps, on which a loss rises
+    losses = train(method, feed(method), 6, lr=0.05)
+    assert min(losses[3:]) < losses[0] or losses[0] == 0  # of an empty memory bank
 
 
 @each_step
@@ -81,7 +81,7 @@ def test_random_numbers_are_those_of_the_step(name):
 def test_streams_steps_and_settings_are_there(name):
     method = method_of(name)
     assert set(method.streams) <= {"labelled", "unlabelled"} and "labelled" in method.streams
-    assert len(method.steps) == STEPS.get(name, 2)
+    assert len(method.steps) == STEPS.get(name, 2) and (name in STEPS or len(set(method.steps)) == 1)
     with_cross_entropy = [step for step in method.steps if step != "pretrain"]
     assert with_cross_entropy[0] == "joint" and len(with_cross_entropy) == 2  # as long as for any other
     assert type(method).__doc__ and method_settings(type(method), {}) is not None
