@@ -2,13 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from math import hypot, inf, isfinite, sqrt
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from scipy import stats
 
 from marsnb import paths, recipes
@@ -78,26 +76,18 @@ def stamp(profile: str) -> tuple[object, ...]:
     return tuple((str(path), path.stat().st_mtime_ns) for path in files if path.is_file())
 
 
-@cache
-def _printed() -> dict[str, Any]:
-    return yaml.safe_load((paths.recipes() / "printed.yaml").read_text(encoding="utf-8"))["tables"]
-
-
 def printed(table: str) -> pd.DataFrame:
-    """A table as the paper prints it, rows by metrics, percent: from its recipe, or from ``printed.yaml``."""
-    if table in recipes.trainable():
-        head = recipes.load_table(table)
-        rows = {row.id: {head.metric: row.paper, **row.also} for row in head.rows if row.paper}
-        means = {key: {name: number.mean for name, number in row.items() if number} for key, row in rows.items()}
-        return pd.DataFrame.from_dict(means, orient="index")
-    found = _printed()[table]
-    return pd.DataFrame.from_dict(found["rows"], orient="index", columns=found["metrics"])
+    """A table of trained rows as the paper prints it, rows by metrics, percent."""
+    head = recipes.load_table(table)
+    rows = {row.id: {head.metric: row.paper, **row.also} for row in head.rows if row.paper}
+    means = {key: {name: number.mean for name, number in row.items() if number} for key, row in rows.items()}
+    return pd.DataFrame.from_dict(means, orient="index")
 
 
 def papers(term: str, metric: str = "") -> float | None:
     """The paper's number for ``TABLE/ROW``, in percent; ``None`` where it prints none."""
     table, row = term.split("/", 1)
-    if "@" in term or table not in (*recipes.trainable(), *_printed()):
+    if "@" in term or table not in recipes.trainable():
         return None
     frame = printed(table)
     name = metric or frame.columns[0]

@@ -22,7 +22,8 @@ PRINTED = ("acc", "macc", "facc", "miou")
 
 def same_number() -> Point:
     """Table 8's ACC of ours is Table 9's FACC."""
-    eight, nine = number("table08/ours", "acc"), printed("table09").loc["final"]
+    eight = number("table08/ours", "facc")  # the recipe has it under the metric that it is
+    nine = printed("table09").loc["final"]
     return Point(
         "7, Tables 8, 9", "ACC of ours in Table 8",
         f"Table 8 prints {eight}, Table 9 has ACC {nine['acc']} and FACC {nine['facc']}: Table 8's ACC is FACC, for "

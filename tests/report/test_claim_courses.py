@@ -130,6 +130,7 @@ def test_the_paper_against_itself() -> None:
         "5386 + 1305 = 6691",
         "16,388 images",
         "of 13 methods",
+        "Table 8 prints 88.82, Table 9 has ACC 94.02",
         "ACC +0.96",
         "268 million",
     ):
@@ -139,6 +140,11 @@ def test_the_paper_against_itself() -> None:
     assert "5.05" in inconsistencies.markdown(fits=False)
     assert "✗" not in inconsistencies.markdown(fits=True)
     assert figure("facc", "lite").is_file()
+
+
+def test_no_two_numbers_of_table_8_and_9_are_mixed_up() -> None:
+    (point,) = [point for point in inconsistencies.points() if point.says.startswith("ACC of ours")]
+    assert point.fits is False
 
 
 def test_printed_tables_share_their_rows() -> None:
