@@ -76,12 +76,13 @@ def reproduce(
     profile: Profile = "smoke",
     only: Annotated[list[str] | None, typer.Option(help="Only notebooks whose name begins so, e.g. 07.")] = None,
     parameter: Annotated[list[str] | None, typer.Option("--set", help="A notebook parameter: NAME=VALUE.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Notebooks beside each other; 2 on a processor.")] = None,
 ) -> None:
     """Run the notebooks through papermill and write build/PROFILE/index.html."""
     from marsnb.report.notebooks import parse_parameters
     from marsnb.report.notebooks import reproduce as run_notebooks
 
-    typer.echo(run_notebooks(profile, only, parse_parameters(parameter or [])))
+    typer.echo(run_notebooks(profile, only, parse_parameters(parameter or []), jobs))
 
 
 @app.command()

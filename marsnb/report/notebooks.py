@@ -6,8 +6,10 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack, contextmanager
 from datetime import date
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from marsnb import paths
 from marsnb.errors import NotebookError
 from marsnb.files import write_whole
 from marsnb.report.files import write_csv
-from marsnb.report.index_page import write_index
+from marsnb.report.index_page import duration, write_index
 
 KERNEL = "marsnb-this-python"
 QUIET = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore::UserWarning:zmq"}
@@ -171,7 +173,7 @@ def device_name() -> str:
 
     if torch.cuda.is_available():
         return torch.cuda.get_device_name(0)
-    return f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} CPU cores"
+    return f"{cores()} CPU cores"
 
 
 def times(profile: str) -> pd.DataFrame:
@@ -189,13 +191,44 @@ def _keep_times(profile: str, taken: Mapping[str, float]) -> None:
     write_csv(paths.figures(profile) / "notebooks.csv", rows.astype({"seconds": float}))
 
 
-def reproduce(profile: str, only: Sequence[str] | None = None, parameters: Mapping[str, Any] | None = None) -> Path:
-    """Run the notebooks one by one, each in a process of its own, and write the index page.
+def jobs_here() -> int:
+    """Notebooks that run beside each other by default: two on a processor of two cores or more, one on a GPU."""
+    import torch
+
+    return 1 if torch.cuda.is_available() else min(2, cores())
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def threads_of(jobs: int) -> Iterator[None]:
+    """Each of ``jobs`` processes that start inside has its share of the cores, unless the user has said otherwise."""
+    if jobs == 1 or "OMP_NUM_THREADS" in os.environ:
+        yield
+        return
+    os.environ["OMP_NUM_THREADS"] = str(max(1, cores() // jobs))
+    try:
+        yield
+    finally:
+        del os.environ["OMP_NUM_THREADS"]
+
+
+def reproduce(
+    profile: str,
+    only: Sequence[str] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    jobs: int | None = None,
+) -> Path:
+    """Run the notebooks, each in a process of its own, and write the index page.
 
     Args:
         profile: name of the profile; every notebook gets it as a parameter.
         only: numbers or names of the notebooks to run; all by default.
         parameters: more parameters, for every notebook that runs.
+        jobs: how many run beside each other; see ``jobs_here``. Two that want the same run train it once.
 
     Returns:
         Path of ``index.html``.
@@ -215,18 +248,26 @@ def reproduce(profile: str, only: Sequence[str] | None = None, parameters: Mappi
     taken: dict[str, float] = {}
     failures: list[str] = []
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with kernel() as name, Progress(*columns, console=Console(stderr=True)) as progress:
-        for i, path in enumerate(chosen, start=1):
-            task = progress.add_task(f"[{i}/{len(chosen)}] {path.stem}", total=1)
+    jobs = jobs or jobs_here()
+    with ExitStack() as stack:
+        name = stack.enter_context(kernel())
+        stack.enter_context(threads_of(jobs))
+        progress = stack.enter_context(Progress(*columns, console=Console(stderr=True)))
+        pool = stack.enter_context(ProcessPoolExecutor(jobs, mp_context=get_context("spawn")))
+        task = progress.add_task(f"0 of {len(chosen)} notebooks", total=len(chosen))
+        running = {pool.submit(run_notebook, path, profile, parameters, name): path for path in chosen}
+        for done in as_completed(running):
+            stem = running[done].stem
             try:
-                taken[path.stem] = run_notebook(path, profile, parameters, name)
+                taken[stem] = done.result()
+                progress.console.print(f"{stem}: {duration(taken[stem])}", highlight=False)
             except NotebookError as error:
                 failures.append(str(error))
-                progress.update(task, description=f"[{i}/{len(chosen)}] {path.stem}: failed")
-            progress.update(task, completed=1)
+                progress.console.print(f"{stem}: failed", highlight=False)
+            progress.update(task, advance=1, description=f"{len(taken) + len(failures)} of {len(chosen)} notebooks")
     if taken and not parameters:
         _keep_times(profile, taken)
     index = write_index(profile, sources(), times(profile), failures)
     if failures:
-        raise NotebookError("; ".join(failures))
+        raise NotebookError("; ".join(sorted(failures)))
     return index

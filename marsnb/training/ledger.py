@@ -1,6 +1,7 @@
 """The ledger: every measured number, tidy, one line per run, split and metric. Only training writes it."""
 
 import fcntl
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,16 +50,22 @@ def read_curves(profile: str) -> pd.DataFrame:
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold a lock file; yields whether it was got. The system lets it go when the process ends, however it ends."""
+def locked(path: Path, notice: str = "") -> Iterator[None]:
+    """Hold a lock file, waiting for it if need be; the system lets it go when the process ends, however it ends.
+
+    Args:
+        path: the file; it is made where there is none.
+        notice: said on standard error, once, if another process holds it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield False
-            return
-        yield True
+            if notice:
+                sys.stderr.write(f"{notice}\n")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def append(profile: str, rows: Iterable[dict], curves: Iterable[dict]) -> None:

@@ -117,7 +117,7 @@ def run(
     label: str | None = None,
     score_every: int = 1,
 ) -> Result:
-    """Train what ``spec`` says, or find it in the ledger.
+    """Train what ``spec`` says, or find it in the ledger; a run that another process is at is waited for.
 
     Args:
         spec: the run.
@@ -130,16 +130,14 @@ def run(
     Raises:
         DataError: the images are missing or damaged.
         RecipeError: an unknown data set, backbone or start.
-        TrainingError: the loss is not finite (no ledger line is written), or another process is at the same run.
+        TrainingError: the loss is not finite (no ledger line is written).
     """
     _quiet()
     keep_freed_memory()
     data = work_of(spec).open_data(spec)
     run_id, fingerprint = run_id_of(spec, data)
     folder = paths.runs() / run_id
-    with ledger.locked(paths.runs() / f"{run_id}.lock", wait=False) as ours:
-        if not ours:
-            raise TrainingError(f"another process is training {run_id}: wait for it, or stop it")
+    with ledger.locked(paths.runs() / f"{run_id}.lock", f"another process is training {run_id}: waiting for it"):
         fresh = run_id not in ledger.measured(profile)
         if fresh:
             folder.mkdir(parents=True, exist_ok=True)

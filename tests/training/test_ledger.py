@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -190,11 +192,18 @@ def test_a_writer_that_is_killed_leaves_the_old_ledger(file):
     assert pd.Series(ledger.read_curves("smoke")["run_id"]).value_counts().to_dict() == {"a-d-s0": 3, "b-d-s0": 3}
 
 
-def test_a_lock_has_one_holder(tmp_path):
-    path = tmp_path / "new" / "x.lock"
-    with ledger.locked(path) as ours:
-        assert ours
-        with ledger.locked(path, wait=False) as also_ours:
-            assert not also_ours
-    with ledger.locked(path, wait=False) as ours:
-        assert ours
+def test_a_lock_has_one_holder(tmp_path, capsys):
+    path, order = tmp_path / "new" / "x.lock", []
+
+    def second():
+        with ledger.locked(path, "held: waiting"):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with ledger.locked(path, "held: waiting"):
+        thread.start()
+        time.sleep(0.3)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+    assert capsys.readouterr().err == "held: waiting\n"  # said by the one that waited

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 
 import pandas as pd
 import pytest
@@ -14,6 +16,7 @@ from marsnb import paths
 from marsnb.errors import DataError, RecipeError, TrainingError
 from marsnb.methods.classification import METHODS
 from marsnb.training import ledger
+from marsnb.training.classification import open_data
 from marsnb.training.run import make_spec, pick_device, run, run_id_of
 
 TINY = {
@@ -152,13 +155,25 @@ def test_a_broken_loss_stops_the_run_without_a_ledger_line(monkeypatch):
     assert run(tiny(method="cross_entropy"), "smoke", device="cpu").fresh
 
 
-def test_two_processes_do_not_train_one_run():
-    from marsnb.training.classification import open_data
-
+def test_a_run_that_another_process_trains_is_waited_for(capsys):
     spec = tiny(epochs=1)
     run_id, _ = run_id_of(spec, open_data(spec))
-    with ledger.locked(paths.runs() / f"{run_id}.lock"), pytest.raises(TrainingError, match="another process"):
-        run(spec, "smoke", device="cpu")
+    held = threading.Event()
+
+    def hold():  # a lock is of its open file, so a thread is like a process here
+        with ledger.locked(paths.runs() / f"{run_id}.lock"):
+            held.set()
+            time.sleep(0.5)
+            rows = [{"run_id": run_id, "split": "test", "metric": "top1", "value": 0.5, "n": 1}]
+            ledger.append("smoke", rows, [])
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    result = run(spec, "smoke", device="cpu")
+    thread.join()
+    assert not result.fresh and result.value() == 0.5
+    assert f"another process is training {run_id}: waiting for it" in capsys.readouterr().err
 
 
 def test_checkpoints_hold_no_code():
