@@ -27,7 +27,7 @@ def same_number() -> Point:
     return Point(
         "7, Tables 8, 9", "ACC of ours in Table 8",
         f"Table 8 prints {eight}, Table 9 has ACC {nine['acc']} and FACC {nine['facc']}: Table 8's ACC is FACC, for "
-        "ours at least.", eight == nine["acc"],
+        "ours at least.", bool(eight == nine["acc"]),
     )  # fmt: skip
 
 
