@@ -1,6 +1,5 @@
 """Fig. 13: what the two segmenters say of test images that are chosen by rule, beside image and label."""
 
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from marsnb.data.segmentation import Mask
 from marsnb.errors import DataError, MarsnbError
 from marsnb.models.segmenter import Segmenter
 from marsnb.report.elements import pair, trained_pair
+from marsnb.report.measured import Line
 from marsnb.report.quality import NOT_TESTED
 from marsnb.report.sentences import scale_note
 from marsnb.report.style import BLUE, GREY, RED, caption, make
@@ -43,7 +43,8 @@ def answers(profile: str) -> pd.DataFrame:
         RecipeError: one of the two rows was not run.
         DataError: their matrices or the images are not on this machine.
     """
-    found = {series: matrices(profile, series) for series in ("baseline", "ours")}
+    both = pair(profile)
+    found = {series: matrices(line) for series, line in both.items()}
     if list(found["baseline"].index) != list(found["ours"].index):
         raise DataError("the two rows were scored on other images: run both anew on the same data set")
     frame = pd.DataFrame(index=found["ours"].index)
@@ -51,22 +52,23 @@ def answers(profile: str) -> pd.DataFrame:
     for series, counts in found.items():
         right = counts[[cell for cell in counts.columns if len(set(cell.split(">"))) == 1]].sum(axis=1)
         frame[series] = 100 * right / pixels
-    spec = pair(profile)["ours"].spec
-    frame.insert(0, "unlabelled", 100 - 100 * pixels / spec.image_size**2)
+    frame.insert(0, "unlabelled", 100 - 100 * pixels / both["ours"].spec.image_size ** 2)
     frame = frame[pixels > 0].assign(gain=lambda f: f["ours"] - f["baseline"])
-    measured = pair(profile)["ours"].measured
+    measured = both["ours"].measured
     assert measured is not None
     return frame.rename_axis("name").reset_index().assign(data=measured.data)
 
 
-def matrices(profile: str, series: str) -> pd.DataFrame:
+def matrices(line: Line) -> pd.DataFrame:
     """Confusion matrix of each test image by name, pixels, a column for each ``LABEL>PREDICTION``.
 
+    Args:
+        line: of a row that was run.
+
     Raises:
-        RecipeError: one of the two rows was not run.
         DataError: the run's folder is not on this machine.
     """
-    measured = pair(profile)[series].measured
+    measured = line.measured
     assert measured is not None
     path = paths.runs() / measured.run_ids[0] / "matrices.csv"
     if not path.is_file():
@@ -107,14 +109,6 @@ def fig13(profile: str) -> Path:
     return make("fig13", profile, lambda of: choose(answers(of)), lambda frame: _draw(frame, profile), images=True)
 
 
-@cache
-def _predicted(profile: str, runs: tuple[str, ...], names: tuple[str, ...]) -> dict[str, NDArray[np.uint8]]:
-    data, arrays, models = trained_pair(profile)
-    at = np.array([data.names.index(name) for name in names])
-    images = to_unit(to_colour(arrays.images[at]))
-    return {series: _classes(model, images) for series, model in models.items()}
-
-
 def _classes(model: Segmenter, images: torch.Tensor) -> NDArray[np.uint8]:
     with torch.inference_mode():
         return model(images).argmax(dim=1).to(torch.uint8).numpy()
@@ -127,12 +121,12 @@ def enlarge(mask: Mask, size: int) -> Mask:
 
 
 def _draw(frame: pd.DataFrame, profile: str) -> Figure:
-    runs = tuple(line.measured.run_ids[0] for line in pair(profile).values() if line.measured is not None)
-    predicted = _predicted(profile, runs, tuple(frame["name"]))
-    data = trained_pair(profile)[0]
+    data, arrays, models = trained_pair(profile)
+    at = [data.names.index(name) for name in frame["name"]]
+    images = to_unit(to_colour(arrays.images[at]))
+    predicted = {series: _classes(model, images) for series, model in models.items()}
     fig, axes = plt.subplots(len(frame), 4, figsize=(8.4, 2.25 * len(frame) + 0.6), squeeze=False)
-    for y, line in enumerate(frame.to_dict("records")):
-        i = data.names.index(line["name"])
+    for y, (i, line) in enumerate(zip(at, frame.to_dict("records"), strict=True)):
         image, mask = data.source.decode(i, SEEN), data.source.mask(i, SEEN)
         shown = [stretched(image), paint(image, mask)]
         shown += [paint(image, enlarge(predicted[series][y], SEEN)) for series in ("baseline", "ours")]
@@ -168,6 +162,7 @@ def masks_text(profile: str) -> str:
     """How many images gain and lose, and the paper's two examples as numbers over all test images, as Markdown."""
     try:
         frame = answers(profile)
+        counts = {series: matrices(line) for series, line in pair(profile).items()}
     except MarsnbError as error:
         return f"{scale_note(profile)}Not counted: {error}."
     gain, many = frame["gain"], frame[frame["unlabelled"] > frame["unlabelled"].median()]
@@ -185,7 +180,7 @@ def masks_text(profile: str) -> str:
         ('"The baseline may misclassify rocky ground to be sand"', GROUND, "sand"),
         ('"Recognizing the soil"', ("soil",), "soil"),
     ):
-        values = {series: rate(matrices(profile, series), labels, prediction) for series in ("baseline", "ours")}
+        values = {series: rate(one, labels, prediction) for series, one in counts.items()}
         change = values["ours"] - values["baseline"]
         low, high = np.quantile(change[1:], [0.025, 0.975])
         says = NOT_TESTED if synthetic else "within chance" if low <= 0 <= high else "a difference"

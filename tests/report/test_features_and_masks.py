@@ -24,7 +24,6 @@ def both(fake_ledger: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """The two rows as if trained: random models with their checkpoints, their answers and lines in the ledger."""
     monkeypatch.setattr(elements, "IMAGES", 8)
     elements._sample.cache_clear()
-    masks._predicted.cache_clear()
     for row, key, spec in row_runs(9, "smoke"):
         if row.id not in elements.PAIR.values():
             continue
@@ -114,6 +113,7 @@ def test_verdicts_follow_the_intervals() -> None:
     assert "*big rock* (distance within: 0.400), as in the paper" in text and "within chance" in text
 
 
+@pytest.mark.slow  # numba compiles
 def test_umap_is_repeatable() -> None:
     values = np.random.default_rng(0).normal(size=(30, 8)).astype(np.float32)
     first, second = features.umap(values), features.umap(values)
