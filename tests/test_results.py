@@ -55,7 +55,7 @@ def test_the_runs_that_chose_the_profile_never_saw_the_test_list():
 def test_every_measured_run_has_its_curve():
     runs, curves = set(ledger.read("lite")["run_id"]), ledger.read_curves("lite")
     assert runs == set(curves["run_id"])
-    scored = curves[curves["metric"].isin(["test/top1", "val/top1"])]
+    scored = curves[curves["metric"].isin(["test/top1", "val/top1", "test/miou", "val/miou"])]
     assert runs == set(scored["run_id"])
 
 

@@ -103,7 +103,8 @@ def _swept(profile: str) -> pd.DataFrame:
     data = sorted(set(frame["data"].dropna()))
     if not data:
         raise RecipeError(
-            f"nothing of Tables 10 and 11 was run at profile {profile}: run `marsnb run --table 10 --profile {profile}`"
+            f"nothing of Tables 10 and 11 was run at profile {profile}: run `marsnb run --table 10 --profile {profile}` "
+            f"and `marsnb run --table 11 --profile {profile}`"
         )
     columns = ["table", "metric", "value", "paper", "measured", "low", "high", "how"]
     return frame[columns].assign(data="; ".join(data))

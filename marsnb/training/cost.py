@@ -16,7 +16,7 @@ from marsnb.methods.classification._parts import Batch, ClassificationMethod, Pa
 from marsnb.methods.segmentation._parts import MaskBatch, SegmentationMethod
 from marsnb.models.backbones import Backbone, build_backbone
 from marsnb.models.classifier import Classifier
-from marsnb.models.segmenter import Segmenter, build_segmenter
+from marsnb.models.segmenter import OUTPUT_STRIDE, Segmenter, build_segmenter
 from marsnb.training.spec import ClassificationSpec, RunSpec, make_spec
 
 SIZE = 96
@@ -134,16 +134,16 @@ def _count(method: Method, batches: dict[str, Any], epochs: int) -> StepCost:
         learns = torch.is_grad_enabled() and any(p.requires_grad for p in module.parameters())
         seen["trained" if learns else "passed"] += x.shape[0] * x.shape[2] * x.shape[3] / SIZE**2
 
-    def decode(module: nn.Module, inputs: tuple[list[Tensor]]) -> None:
-        image = inputs[0][0]  # the features at stride 1
-        seen["decoded"] += image.shape[0] * image.shape[2] * image.shape[3] / SIZE**2
+    def decode(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        x = inputs[0]  # the backbone's last features
+        seen["decoded"] += x.shape[0] * x.shape[2] * x.shape[3] / (SIZE / OUTPUT_STRIDE) ** 2
 
     hooks = []
     for module in method.modules():
         if isinstance(module, Segmenter):
             hooks.append(module.encoder.register_forward_pre_hook(count))
-            decoders = [decoder for decoder in (module.decoder, module.decoder_s) if decoder is not None]
-            hooks += [decoder.register_forward_pre_hook(decode) for decoder in decoders]
+            decoders: list[Any] = [decoder for decoder in (module.decoder, module.decoder_s) if decoder is not None]
+            hooks += [decoder.aspp.register_forward_pre_hook(decode) for decoder in decoders]
         elif isinstance(module, Backbone):
             hooks.append(module.register_forward_pre_hook(count))
     try:

@@ -58,7 +58,11 @@ def test_a_restored_method_goes_on_bit_equal(name, place):
     file.seek(0)
     other = method_of(name, dropout=0.5, seed=1)
     other.load_state_dict(torch.load(file, weights_only=True))
-    other.stage, other.epoch = method.stage, method.epoch  # what `begin_epoch` sets, without beginning the step anew
+    other.stage, other.epoch, other.progress = (
+        method.stage,
+        method.epoch,
+        method.progress,
+    )  # what `begin_epoch` sets, without beginning the step anew
     found = []
     for one in (method, other):
         torch.manual_seed(7)
