@@ -85,7 +85,7 @@ def fig_swept(profile: str) -> Path:
     """Tables 10 and 11: each metric's difference from the paper's choice, over the threshold and the weight.
 
     Raises:
-        RecipeError: nothing of the two tables was run yet.
+        RecipeError: there is nothing to compare yet: the paper's choice, or every other row, was not run.
     """
     return make("fig_sweeps_segmentation", profile, _swept, _draw_swept)
 
@@ -103,8 +103,8 @@ def _swept(profile: str) -> pd.DataFrame:
     data = sorted(set(frame["data"].dropna()))
     if not data:
         raise RecipeError(
-            f"nothing of Tables 10 and 11 was run at profile {profile}: run `marsnb run --table 10 --profile {profile}` "
-            f"and `marsnb run --table 11 --profile {profile}`"
+            f"no two rows of Tables 10 and 11 to compare at profile {profile}: run `marsnb run --table 10 --profile "
+            f"{profile}`"
         )
     columns = ["table", "metric", "value", "paper", "measured", "low", "high", "how"]
     return frame[columns].assign(data="; ".join(data))
@@ -139,5 +139,6 @@ def _curve(ax: Axes, part: pd.DataFrame, number: int) -> None:
         ax.set_xscale("log")
     ax.set_xticks(part["value"], [f"{value:g}" for value in part["value"]], fontsize=7)
     ax.minorticks_off()
+    ax.margins(x=0.12, y=0.15)  # room for "not run"
     for x in part.loc[part["measured"].isna(), "value"]:  # the line has a gap there
         ax.text(x, 0.02, NOT_RUN, transform=ax.get_xaxis_transform(), ha="center", color=RED, fontsize=6.5)
