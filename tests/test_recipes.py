@@ -127,6 +127,12 @@ def test_runs_that_choose_for_segmentation_do_not_see_later_sols():
         assert row.at["lite"]["protocol"] == "choice"
 
 
+def test_the_rows_of_reco_from_imagenet_are_runs_of_their_own_at_lite():
+    keys = {row.id: key for row, key, _ in row_runs(8, "lite")}
+    for row_id in (row_id for row_id in keys if row_id.startswith("reco-imagenet")):
+        assert keys[row_id] != keys[row_id.replace("reco-imagenet", "reco")]
+
+
 @each_profile
 def test_profiles_are_sound(name):
     profile = load_profile(name)
