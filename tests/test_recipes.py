@@ -123,8 +123,8 @@ def test_runs_that_choose_do_not_see_the_test_list():
 
 def test_runs_that_choose_for_segmentation_do_not_see_later_sols():
     for row in load_table("choice_segmentation").rows:
-        assert row.at["lite"]["evaluate"] == ["val"]
-        assert row.at["lite"]["protocol"] == "choice"
+        assert row.overrides["evaluate"] == ["val"]
+        assert row.overrides["protocol"] == "choice"
 
 
 @each_profile

@@ -35,14 +35,16 @@ def one_line(error):
 def test_every_row_resolves_in_every_profile(table, profile):
     runs = row_runs(table, profile)
     assert [row for row, _, _ in runs] == list(load_table(table).rows)
-    scale = load_profile(profile)
+    scale, task = load_profile(profile), load_table(table).task
     for row, key, resolved in runs:
         assert resolved.key == key and len(key) == 10
         assert resolved.method == row.method
         assert resolved.backbone == scale.backbone(row.backbone, row.own_backbone)
-        assert resolved.start == scale.start(row.start, resolved.backbone)
-        from_random = scale.from_random if resolved.start == "random" else {}
-        wanted = {**scale.classification, **from_random, **row.overrides, **row.at.get(profile, {})}
+        own = {**row.overrides, **row.at.get(profile, {})}
+        assert resolved.task == task
+        assert resolved.start == own.get("start", scale.start(row.start, resolved.backbone, task))
+        from_random = scale.from_random if task == "classification" and resolved.start == "random" else {}
+        wanted = {**getattr(scale, task), **from_random, **own}
         for field, value in wanted.items():
             got = getattr(resolved, field)
             assert (list(got) if isinstance(got, tuple) else got) == value, field
