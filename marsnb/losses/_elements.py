@@ -44,6 +44,11 @@ def checked_reduction(reduction: str) -> str:
     return reduction
 
 
+def grid_of(maps: Tensor) -> tuple[int, int]:
+    """Height and width of maps ``(B, D, h, w)``."""
+    return maps.shape[2], maps.shape[3]
+
+
 def labels_at(labels: Tensor, size: tuple[int, int]) -> Tensor:
     """Labels at the resolution of a feature map: every k-th pixel, so that no class is made up between two.
 

@@ -17,7 +17,7 @@ class Task:
     """What a method may know of the run besides its batches.
 
     Attributes:
-        class_counts: training images of each class; 0 where a class has none. In segmentation, a 0 per class.
+        class_counts: training images of each class; 0 where a class has none; none are given for segmentation.
         epochs, steps: of one stage, and steps per epoch.
     """
 
@@ -93,13 +93,17 @@ class Method(pl.LightningModule):
         if len(self.stage_epochs()) > 1:
             self.enter(self.stage, first=self.epoch == 0)
 
+    def progress_at(self, batch_idx: int) -> float:
+        """Share of the stage's steps that are done when a batch of this epoch begins, 0 to below 1."""
+        return (self.epoch + batch_idx / self.task.steps) / self.stage_epochs()[self.stage]
+
     def step(self, **batches: Any) -> dict[str, Tensor]:
         """Named losses of one batch per stream; ``loss`` is their weighted sum, the one that is minimised."""
         raise NotImplementedError
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Lightning's hook: one step, guarded against a loss that is not finite."""
-        self.progress = (self.epoch + batch_idx / self.task.steps) / self.stage_epochs()[self.stage]
+        self.progress = self.progress_at(batch_idx)
         losses = self.step(**batch)
         for name, value in losses.items():
             scalar = float(value.detach())

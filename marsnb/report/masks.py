@@ -22,6 +22,7 @@ from marsnb.report.style import BLUE, GREY, RED, caption, make
 from marsnb.report.terrain import SEEN, legend, paint, stretched
 from marsnb.training.batches import to_unit
 from marsnb.training.pairs import to_colour
+from marsnb.training.pixels import read_cells
 
 LABELLED = 20.0
 """Percent of an image that must be labelled for a difference on it to count."""
@@ -76,8 +77,7 @@ def matrices(line: Line) -> pd.DataFrame:
             f"what {measured.run_ids[0]} says of single images is not on this machine, only its scores: point "
             "MARSNB_RUNS at the folder that has it"
         )
-    frame = pd.read_csv(path)
-    return frame[frame["split"] == "test"].drop(columns="split").set_index("name")
+    return read_cells(path)
 
 
 def choose(frame: pd.DataFrame) -> pd.DataFrame:

@@ -14,10 +14,11 @@ from marsnb.report.segmenting import finish, matrices_of
 from marsnb.report.style import caption, styled
 from marsnb.report.terrain import legend, paint, stretched
 from marsnb.training.batches import to_unit
+from marsnb.training.load import load_segmenter
 from marsnb.training.pairs import open_pair_arrays, to_colour
 from marsnb.training.recorder import CHECKPOINT
 from marsnb.training.run import Result
-from marsnb.training.segmentation import build_method, open_data
+from marsnb.training.segmentation import open_data
 from marsnb.training.spec import SegmentationSpec
 
 ENOUGH = 0.3
@@ -57,18 +58,16 @@ def predictions(spec: SegmentationSpec, result: Result, data: SegmentationData, 
         Output: ``(B, C, H, W)``.
 
     Raises:
-        DataError: the checkpoint is not on this machine.
+        DataError: the checkpoint is not on this machine, or cannot be loaded.
     """
     path = result.folder / CHECKPOINT
     if not path.is_file():
         raise DataError(
             f"the checkpoint of {result.run_id} is not on this machine: change the seed, or delete its lines"
         )
-    method = build_method(spec, len(data.class_names))
-    method.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
-    method.model.eval()
+    model = load_segmenter(path, spec, len(data.class_names))
     with torch.inference_mode():
-        return method.model(images).float()
+        return model(images).float()
 
 
 def masks_of(result: Result, spec: SegmentationSpec, count: int = 4) -> Figure:

@@ -12,6 +12,7 @@ from marsnb.report.sentences import scale_note
 from marsnb.report.steps import PSEUDO, changes, mark, scored, staged
 from marsnb.report.style import BLUE, GREY, ORANGE, is_synthetic, stamp, styled
 from marsnb.report.tables import number_text
+from marsnb.training.pixels import read_cells
 from marsnb.training.run import Result
 from marsnb.training.spec import SegmentationSpec
 
@@ -67,8 +68,7 @@ def matrices_of(result: Result, split: str = "test") -> pd.DataFrame:
         raise DataError(
             f"the confusion matrices of {result.run_id} are not on this machine: change the seed, or delete its lines"
         )
-    frame = pd.read_csv(path)
-    return frame[frame["split"] == split].drop(columns="split").set_index("name")
+    return read_cells(path, split)
 
 
 def confusion(matrices: pd.DataFrame) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Trained models, from the checkpoints that their runs left behind."""
 
 import pickle
+from pathlib import Path
 
 import torch
 
@@ -34,8 +35,17 @@ def trained_segmenter(spec: SegmentationSpec, data: SegmentationData) -> Segment
             f"the trained model of {run_id} is not on this machine: point MARSNB_RUNS at the folder that has "
             f"{run_id}/{CHECKPOINT}, or set MARSNB_FIGURES to an empty folder and train it anew"
         )
+    return load_segmenter(path, spec, len(data.class_names))
+
+
+def load_segmenter(path: Path, spec: SegmentationSpec, num_classes: int) -> Segmenter:
+    """The model of a run's checkpoint, in evaluation mode, on the CPU. The global random state is left as it was.
+
+    Raises:
+        DataError: the checkpoint is damaged, or is of another model.
+    """
     with torch.random.fork_rng(devices=[]):  # building it draws weights
-        method = segmentation.build_method(spec, len(data.class_names))
+        method = segmentation.build_method(spec, num_classes)
     try:
         method.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
     except (RuntimeError, OSError, KeyError, EOFError, pickle.UnpicklingError) as error:

@@ -101,10 +101,15 @@ def write_matrices(scores: dict[str, SegmentationScores], data: SegmentationData
     write_whole(path, pd.concat(parts).to_csv(index=False, lineterminator="\n"))
 
 
+def read_cells(path: Path, split: str = "test") -> pd.DataFrame:
+    """What ``write_matrices`` left of a split: by ``name``, columns ``LABEL>PREDICTION``, in pixels."""
+    frame = pd.read_csv(path, dtype={"split": str, "name": str})
+    return frame[frame["split"] == split].drop(columns="split").set_index("name")
+
+
 def read_matrices(path: Path, split: str = "test") -> tuple[tuple[str, ...], SegmentationScores]:
     """Names of a split's images and their confusion matrices, as ``write_matrices`` left them."""
-    frame = pd.read_csv(path, dtype={"split": str, "name": str})
-    part = frame[frame["split"] == split]
-    cells = part.drop(columns=["split", "name"]).to_numpy(np.int64)  # (n, C * C)
+    frame = read_cells(path, split)
+    cells = frame.to_numpy(np.int64)  # (n, C * C)
     classes = round(cells.shape[1] ** 0.5)
-    return tuple(part["name"]), SegmentationScores(cells.reshape(len(part), classes, classes))
+    return tuple(frame.index), SegmentationScores(cells.reshape(len(frame), classes, classes))

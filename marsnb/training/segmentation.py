@@ -40,7 +40,7 @@ def build_method(spec: SegmentationSpec, num_classes: int, steps: int = 1) -> An
     model = build_segmenter(spec.backbone, num_classes, spec.start, seed=spec.seed, **shape)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     method = METHODS[spec.method](model, spec.schedule, **spec.settings)
-    method.prepare(Task((0,) * num_classes, spec.epochs, steps))
+    method.prepare(Task((), spec.epochs, steps))
     return method
 
 

@@ -2,15 +2,24 @@
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 
 from marsnb.errors import RecipeError
 from marsnb.methods import methods_of
 from marsnb.methods._base import method_settings
 from marsnb.recipes import Profile, Row, load_profile, load_table
 from marsnb.training.schedule import PolySchedule, Schedule
+
+
+def _at_least_one(value: int) -> int:
+    if value < 1:
+        raise ValueError("must be at least 1")
+    return value
+
+
+Count = Annotated[int, AfterValidator(_at_least_one)]
 
 
 class RunSpec(BaseModel):
@@ -36,26 +45,18 @@ class RunSpec(BaseModel):
     dataset: str
     protocol: str
     data_options: dict[str, Any] = {}
-    image_size: int
+    image_size: Count
     method: str
     settings: dict[str, Any] = {}
     backbone: str
     start: str
-    epochs: int
-    steps_per_epoch: int | None = None
-    batch_labelled: int = 16
+    epochs: Count
+    steps_per_epoch: Count | None = None
+    batch_labelled: Count = 16
     weight_decay: float = 0.0
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     evaluate: tuple[Literal["val", "test"], ...] = ("test",)
     seed: int = 0
-
-    @field_validator("*")
-    @classmethod
-    def _positive(cls, value: Any, info: ValidationInfo) -> Any:
-        counts = info.field_name in COUNTS
-        if counts and value is not None and value < 1:
-            raise ValueError("must be at least 1")
-        return value
 
     @property
     def key(self) -> str:
@@ -83,14 +84,14 @@ class ClassificationSpec(RunSpec):
     task: Literal["classification"] = "classification"
     protocol: str = "by_frame"
     batchnorm: Literal["train", "frozen"] = "train"
-    epochs: int = 30
-    batch_unlabelled: int = 16
+    epochs: Count = 30
+    batch_unlabelled: Count = 16
     lr_head: float = 1e-3
     lr_projection: float = 1e-6
     lr_backbone: float = 1e-6
     milestones: tuple[int, ...] = (20, 25)
     lr_decay: float = 0.1
-    pretrain_steps: int = 200
+    pretrain_steps: Count = 200
     train_on: Literal["train", "train+val"] = "train"
     evaluate: tuple[Literal["val", "test"], ...] = ("val", "test")
 
@@ -126,14 +127,14 @@ class SegmentationSpec(RunSpec):
 
     task: Literal["segmentation"] = "segmentation"
     protocol: str = "sol"
-    epochs: int = 60
-    decoder_channels: int = 256
+    epochs: Count = 60
+    decoder_channels: Count = 256
     dropout: float = 0.5
     lr: float = 0.01
     momentum: float = 0.9
     power: float = 0.9
     weight_decay: float = 5e-4
-    curve_images: int | None = None
+    curve_images: Count | None = None
 
     @property
     def schedule(self) -> PolySchedule:
@@ -142,10 +143,6 @@ class SegmentationSpec(RunSpec):
 
 
 SPECS: dict[str, type[RunSpec]] = {"classification": ClassificationSpec, "segmentation": SegmentationSpec}
-COUNTS = (
-    "image_size", "epochs", "steps_per_epoch", "batch_labelled", "batch_unlabelled", "pretrain_steps",
-    "decoder_channels", "curve_images",
-)  # fmt: skip
 
 
 def make_spec(**fields: Any) -> Any:

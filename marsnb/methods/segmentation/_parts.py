@@ -112,5 +112,4 @@ class SegmentationMethod(Method):
 
     def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
         """Anneal the rate, step by step."""
-        done = (self.epoch + batch_idx / self.task.steps) / self.task.epochs
-        self.set_rates({"all": self.schedule.rate(done)})
+        self.set_rates({"all": self.schedule.rate(self.progress_at(batch_idx))})

@@ -5,7 +5,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from marsnb.losses._elements import IGNORE_INDEX, labels_at, pick_nearest
+from marsnb.losses._elements import IGNORE_INDEX, grid_of, labels_at, pick_nearest
 from marsnb.methods.segmentation import METHODS
 from marsnb.methods.segmentation._consistency import ramp_up, squared_difference
 from marsnb.methods.segmentation._parts import MaskBatch, PolySchedule, SegmentationMethod
@@ -85,7 +85,7 @@ class CCT(SegmentationMethod):
             ``z``: ``(B, D, h, w)``; ``logits``: ``(B, C, H, W)``; ``labels``: ``(B, H, W)``; the result is a scalar.
         """
         logits = logits.detach().float()
-        scene = Scene(pick_nearest(logits, (z.shape[2], z.shape[3])).argmax(dim=1), self.model.num_classes)
+        scene = Scene(pick_nearest(logits, grid_of(z)).argmax(dim=1), self.model.num_classes)
         grid = (labels.shape[1] // FEATURE_STRIDE, labels.shape[2] // FEATURE_STRIDE)
         target, unlabelled = pick_nearest(logits, grid).softmax(dim=1), labels_at(labels, grid) == IGNORE_INDEX
         differences = [

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from marsnb.losses._elements import IGNORE_INDEX, labels_at, pick_nearest
+from marsnb.losses._elements import IGNORE_INDEX, grid_of, labels_at, pick_nearest
 from marsnb.losses.regional_contrast import draw_regions, regional_contrast
 from marsnb.methods.segmentation import METHODS
 from marsnb.methods.segmentation._consistency import TeacherMethod, checked_mixing
@@ -61,7 +61,7 @@ class ReCo(TeacherMethod):
         Shape:
             ``embeddings``: ``(B, D, h, w)``; ``logits``: ``(B, C, H, W)``; ``labels``: ``(B, H, W)``.
         """
-        grid = (embeddings.shape[2], embeddings.shape[3])
+        grid = grid_of(embeddings)
         labels, probabilities = labels_at(labels, grid), pick_nearest(logits.detach(), grid).float().softmax(dim=1)
         valid = labels != IGNORE_INDEX  # (B, h, w)
         vectors, labels = embeddings.movedim(1, 3)[valid], labels[valid]  # (N, D), (N,)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from marsnb.losses._elements import IGNORE_INDEX, labels_at
+from marsnb.losses._elements import IGNORE_INDEX, grid_of, labels_at
 from marsnb.losses.element_wise import element_wise
 from marsnb.methods.segmentation import METHODS
 from marsnb.methods.segmentation._parts import MaskBatch, PolySchedule, SegmentationMethod
@@ -89,11 +89,6 @@ class SemiSupervised(SegmentationMethod):
         if self.step_name == "pseudo":
             losses["pseudo_share"] = filled_share(known, labels)
         return losses
-
-
-def grid_of(maps: Tensor) -> tuple[int, int]:
-    """Height and width of feature maps ``(B, D, h, w)``."""
-    return maps.shape[2], maps.shape[3]
 
 
 def filled_share(known: Tensor, merged: Tensor) -> Tensor:
