@@ -1,4 +1,4 @@
-"""What a step of the segmentation method adds, or another threshold or weight: differences between rows of a table.
+"""What a step of the segmentation method adds, another threshold or weight, or a rival: differences between rows.
 
 With one seed, the interval of a difference is a paired bootstrap over test images, from the confusion matrices that
 runs leave on the machine they were trained on. ``write_effects`` keeps it in ``tableNN_effects.csv``; all else is drawn
@@ -28,8 +28,8 @@ STEPS = (
     ("all of it", "final", "baseline"),
 )
 """Of Table 9: what is added, the row with it, the row without it."""
-CHOICES = {10: "t-09", 11: "w-0001"}
-"""Row that a sweep's other rows are compared with: the paper's choice."""
+CHOICES = {8: "ours", 10: "t-09", 11: "w-0001"}
+"""Row that the others of a table are compared with: the paper's method, or its choice in a sweep."""
 COLUMNS = ["what", "after", "before", "metric", "paper", "measured", "low", "high", "how", "runs", "data"]
 
 
@@ -51,7 +51,7 @@ def effects(number: int, profile: str) -> pd.DataFrame:
     """The differences of a table, from the ledger and what ``write_effects`` kept.
 
     Args:
-        number: 9, 10 or 11.
+        number: 8, 9, 10 or 11.
         profile: name of the profile.
 
     Returns:

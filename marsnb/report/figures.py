@@ -15,6 +15,7 @@ from marsnb.report import (
     claim_pictures,
     convergence,
     cost_of_contrast,
+    cost_of_steps,
     counts,
     curves,
     examples,
@@ -26,7 +27,7 @@ from marsnb.report import (
     masks,
     panels,
     pseudo,
-    ranking,
+    ranking_picture,
     terrain,
 )
 from marsnb.report.forest import heading
@@ -49,7 +50,8 @@ def figure(name: str, profile: str) -> Path:
             (``"table03"`` and on), ``"sweeps"`` (Tables 6 and 7), ``"sweeps_segmentation"`` (Tables 10 and 11),
             ``"ranking"`` (Table 3), ``"curves"``, ``"losses"``, ``"diagnostics"``, ``"pseudo_course"``,
             ``"pseudo_classes"`` and ``"pseudo_trade"`` (pseudo labels), ``"separation"`` (Fig. 12 in numbers),
-            ``"cost"`` (Eq. 6 against Eq. 7, measured now), ``"claims"``, ``"claims_tally"`` or ``"facc"``.
+            ``"cost"`` (Eq. 6 against Eq. 7) and ``"steps"`` (Table 8's methods), both measured now,
+            ``"claims"``, ``"claims_tally"`` or ``"facc"``.
         profile: name of the profile.
 
     Returns:
@@ -73,7 +75,7 @@ def figure(name: str, profile: str) -> Path:
         **{f"table{number:02d}": partial(_fig_table, number) for number in tables()},
         "sweeps": fig_sweeps,
         "sweeps_segmentation": panels.fig_swept,
-        "ranking": ranking.fig_ranking,
+        "ranking": ranking_picture.fig_ranking,
         "curves": curves.fig_curves,
         "losses": curves.fig_losses,
         "diagnostics": curves.fig_diagnostics,
@@ -82,6 +84,7 @@ def figure(name: str, profile: str) -> Path:
         "pseudo_trade": pseudo.fig_trade,
         "separation": features.fig_separation,
         "cost": cost_of_contrast.fig_cost,
+        "steps": cost_of_steps.fig_steps,
         "claims": claim_pictures.fig_claims,
         "claims_tally": claim_pictures.fig_tally,
         "facc": inconsistencies.fig_facc,

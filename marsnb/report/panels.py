@@ -16,6 +16,8 @@ from marsnb.report.layout import FIRST, HEADINGS, NAMES, NOT_RUN
 from marsnb.report.segmentation import HOW
 from marsnb.report.style import BLACK, BLUE, GREY, RED, caption, make
 
+SWEPT = (10, 11)
+"""Tables that vary a threshold or a weight."""
 LOGARITHMIC = {11}
 """Tables whose rows are weights of several orders of magnitude."""
 
@@ -92,7 +94,8 @@ def fig_swept(profile: str) -> Path:
 
 def _swept(profile: str) -> pd.DataFrame:
     parts = []
-    for number, choice in CHOICES.items():
+    for number in SWEPT:
+        choice = CHOICES[number]
         head, part = recipes.load_table(number), effects(number, profile)
         labels = {row.id: float(row.label) for row in head.rows if not row.control}
         base = {"paper": 0.0, "measured": 0.0, "low": 0.0, "high": 0.0, "how": "choice", "after": choice}
@@ -111,9 +114,9 @@ def _swept(profile: str) -> pd.DataFrame:
 
 
 def _draw_swept(frame: pd.DataFrame) -> Figure:
-    metrics = list(recipes.load_table(next(iter(CHOICES))).metrics)
-    fig, axes = plt.subplots(len(CHOICES), len(metrics), figsize=(2 + 1.9 * len(metrics), 5.2), sharey="row")
-    for row, number in zip(axes, CHOICES, strict=True):
+    metrics = list(recipes.load_table(SWEPT[0]).metrics)
+    fig, axes = plt.subplots(len(SWEPT), len(metrics), figsize=(2 + 1.9 * len(metrics), 5.2), sharey="row")
+    for row, number in zip(axes, SWEPT, strict=True):
         for ax, metric in zip(row, metrics, strict=True):
             _curve(ax, frame[(frame["table"] == number) & (frame["metric"] == metric)], number)
             ax.set_title(NAMES[metric])

@@ -1,19 +1,13 @@
-"""Do the methods come out in the paper's order? Rank correlations with intervals, in words and as a figure."""
+"""Do the methods come out in the paper's order? Rank correlations with intervals, in words."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from scipy import stats
 
-from marsnb.report import forest
+from marsnb.report.layout import NAMES
 from marsnb.report.measured import PERCENT, Line, lines
 from marsnb.report.sentences import scale_note
-from marsnb.report.style import CYCLE, GREY, PALE, caption, make
 from marsnb.report.tables import synthetic
 
 FEWEST = 4
@@ -24,9 +18,8 @@ DRAWS = 10_000
 NAMED = 6
 """Rows left out that a sentence names one by one; more are only counted."""
 COVERAGE = 0.95
-FIGURE = 3
-"""The table that the figure is of."""
-MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
+WIDTH = 2 * 1.959964
+"""Of a 95 % interval, in standard deviations of a normal."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +60,14 @@ class Ranking:
         return self.rho_interval[0] > 0 and self.tau_interval[0] > 0
 
 
-def ranking(number: int, profile: str, draws: int = DRAWS, seed: int = 0, networks: bool = True) -> Ranking:
+def ranking(
+    number: int,
+    profile: str,
+    draws: int = DRAWS,
+    seed: int = 0,
+    networks: bool = True,
+    metric: str | None = None,
+) -> Ranking:
     """Rank correlation of the paper's means and the measured ones over the rows of a table that are no controls.
 
     Rows that share a run at this profile are one point, the first of them: the others would only be ties.
@@ -78,8 +78,9 @@ def ranking(number: int, profile: str, draws: int = DRAWS, seed: int = 0, networ
         draws: bootstrap draws.
         seed: of the draws.
         networks: whether rows that are about their network, and not about a method, are among them.
+        metric: one of the table's; its first by default.
     """
-    found = [line for line in lines(number, profile) if networks or not line.row.own_backbone]
+    found = [line for line in lines(number, profile, metric) if networks or not line.row.own_backbone]
     rows = [line for line in found if line.paper and not line.row.control]
     done = [line for line in rows if line.measured]
     keys: dict[str, Line] = {}
@@ -115,7 +116,7 @@ def _why_not(x: np.ndarray, y: np.ndarray, rows: int, generated: bool) -> str:
     if len(y) < FEWEST:
         return f"{len(y)} of {rows} rows have a run of their own, and an order of fewer than {FEWEST} says nothing"
     if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return "all rows have the same accuracy"
+        return "all rows have the same number"
     return ""
 
 
@@ -132,20 +133,24 @@ def redraw_paper(kept: list[Line], draws: int, rng: np.random.Generator) -> np.n
 
 
 def redraw_measured(kept: list[Line], draws: int, rng: np.random.Generator) -> np.ndarray:
-    """The measured means redrawn: one seed from a binomial over test images, several from a normal of their mean.
+    """The measured means redrawn: several seeds from a normal of their mean, one seed from a binomial over test images.
 
-    Each method's test images are drawn apart from the others', although all saw the same ones: the intervals come out
-    rather too wide than too narrow.
+    One seed of a metric over pixels is redrawn from a normal as wide as its interval. Each method's test images are
+    drawn apart, although all saw the same ones: the intervals come out rather too wide than too narrow.
 
     Shape:
         ``(draws, rows)``, percent.
     """
     columns = []
-    for m in (line.measured for line in kept if line.measured):
+    for line in kept:
+        m = line.measured
+        assert m is not None
         if m.std is not None:
             columns.append(rng.normal(m.mean, m.std / np.sqrt(m.n), size=draws))
-        elif m.images:
+        elif line.metric == "top1" and m.images:
             columns.append(PERCENT * rng.binomial(m.images, np.clip(m.mean / PERCENT, 0, 1), size=draws) / m.images)
+        elif m.low is not None and m.high is not None:
+            columns.append(rng.normal(m.mean, (m.high - m.low) / WIDTH, size=draws))
         else:
             columns.append(np.full(draws, m.mean))
     return np.stack(columns, axis=1)
@@ -171,19 +176,26 @@ def _interval(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def ranking_text(number: int, profile: str) -> str:
-    """Whether the paper's order of a table's rows reproduces, as Markdown sentences."""
-    found = ranking(number, profile)
+def ranking_text(number: int, profile: str, metric: str | None = None) -> str:
+    """Whether the paper's order of a table's rows reproduces, as Markdown sentences.
+
+    Args:
+        number: the paper's number of the table.
+        profile: name of the profile.
+        metric: one of the table's; its first by default.
+    """
+    found = ranking(number, profile, metric=metric)
     left = []
     if found.shared:
         left.append(f"{len(found.shared)} sharing a run with a row above{_some(found.shared)}")
     if found.missing:
         left.append(f"{len(found.missing)} not run{_some(found.missing)}")
     out = f" Left out: {', and '.join(left)}." if left else ""
-    head = f"{scale_note(profile)}**Order of the rows of Table {number}:"
+    by = f" by {NAMES[metric]}" if metric else ""
+    head = f"{scale_note(profile)}**Order of the rows of Table {number}{by}:"
     if not found.tested:
         return f"{head} not tested**, because {found.why_not}.{out}"
-    methods = ranking(number, profile, networks=False)
+    methods = ranking(number, profile, networks=False, metric=metric)
     others = [label for label in found.rows if label not in methods.rows]
     if others and methods.tested:
         out = (
@@ -198,7 +210,7 @@ def ranking_text(number: int, profile: str) -> str:
         verdict = "the paper's ranking does not reproduce**: both intervals lie below 0, the order is rather reversed."
     return (
         f"{head} {verdict} Over {len(found.rows)} rows with runs of their own, Spearman's ρ between the paper's "
-        f"accuracies and the measured ones is {_number(found.rho, found.rho_interval)}, Kendall's τ-b "
+        f"numbers and the measured ones is {_number(found.rho, found.rho_interval)}, Kendall's τ-b "
         f"{_number(found.tau, found.tau_interval)} (1: the same order; 0: no relation). In brackets: 95 % bootstrap "
         f"interval, {DRAWS:,} draws over the rows and over the uncertainty of both sides' means.{out}"
     )
@@ -216,84 +228,3 @@ def _ends(found: Ranking) -> tuple[float, float]:
 def _number(value: float | None, interval: tuple[float, float] | None) -> str:
     assert value is not None and interval is not None
     return f"{value:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
-
-
-def fig_ranking(profile: str) -> Path:
-    """Table 3 as points: the paper's accuracy of each method against the measured one.
-
-    Raises:
-        RecipeError: nothing of the table was run yet.
-    """
-    return make("fig_ranking", profile, _build, _draw)
-
-
-def _build(profile: str) -> pd.DataFrame:
-    frame = forest.numbers(FIGURE, profile)
-    frame = frame[~frame["control"] & frame["paper_mean"].notna()].drop(columns=["series", "variable", "control"])
-    found = ranking(FIGURE, profile)
-    frame["number"] = range(1, len(frame) + 1)
-    frame["counted"] = frame["row"].isin(found.rows)
-    frame["rho"] = found.rho
-    frame["rho_low"], frame["rho_high"] = found.rho_interval or (None, None)
-    frame["why_not"] = found.why_not
-    return frame
-
-
-def _draw(frame: pd.DataFrame) -> Figure:
-    frame = frame.assign(group=forest.words(frame["group"]))
-    groups = {name: i % len(CYCLE) for i, name in enumerate(dict.fromkeys(frame["group"]))}
-    frame["colour"] = [CYCLE[groups[name]] for name in frame["group"]]
-    frame["mark"] = [MARKS[groups[name]] for name in frame["group"]]
-    missing = frame[frame["measured_mean"].isna()]
-    shown = frame[frame["measured_mean"].notna()]
-    fig, ax = plt.subplots(figsize=(8, 5))
-    gaps = forest.errors(shown)
-    ax.errorbar(
-        shown["paper_mean"], shown["measured_mean"], xerr=shown["paper_std"].fillna(0), yerr=gaps, fmt="none",
-        ecolor=PALE, elinewidth=0.8, zorder=1,
-    )  # fmt: skip
-    handles = []
-    before = ""
-    for line in shown.to_dict("records"):
-        look = {"marker": line["mark"], "color": line["colour"], "mfc": line["colour"] if line["counted"] else "white"}
-        ax.plot(line["paper_mean"], line["measured_mean"], linestyle="", ms=6, zorder=3, **look)
-        if line["group"] not in (before, line["row"]):  # "Ours" is not written twice
-            handles.append(Line2D([], [], linestyle="", label=line["group"]))
-        before = line["group"]
-        label = f"{line['number']}  {line['row']}{'' if line['counted'] else ' †'}"
-        handles.append(Line2D([], [], linestyle="", label=label, ms=6, **look))
-    x, y = ax.get_xlim(), ax.get_ylim()
-    ends = [max(x[0], y[0]), min(x[1], y[1])]
-    if ends[0] < ends[1]:  # the part of "as in the paper" that is in sight
-        ax.plot(ends, ends, color=GREY, linestyle="--", linewidth=0.8, zorder=0, scalex=False, scaley=False)
-    ax.set_xlabel("the paper's accuracy (%)")
-    ax.set_ylabel("measured test accuracy (%)")
-    ax.set_title(_title(frame))
-    legend = fig.legend(handles=handles, loc="outside right upper", fontsize=7.5)
-    for text in legend.get_texts():
-        text.set_fontweight("bold" if text.get_text() in groups else "normal")
-    caption(fig, _notes(frame, missing), width=125)
-    fig.canvas.draw()  # the places of the points are known only now
-    forest.number_points(ax, shown[["number", "paper_mean", "measured_mean"]])
-    return fig
-
-
-def _title(frame: pd.DataFrame) -> str:
-    first = frame.iloc[0]
-    head = f"Table {FIGURE}: "
-    if pd.isna(first["rho"]):
-        return f"{head}order of the methods not tested"
-    interval = f"{first['rho_low']:.2f}, {first['rho_high']:.2f}"
-    return f"{head}Spearman's ρ = {first['rho']:.2f} [{interval}] over {int(frame['counted'].sum())} methods"
-
-
-def _notes(frame: pd.DataFrame, missing: pd.DataFrame) -> str:
-    text = "Dashed: measured as in the paper. "
-    text += "" if frame["rho"].isna().any() else "In brackets: 95 % bootstrap interval. "
-    text += f"Bars: paper, ± standard deviation; measured, {forest.spread(frame['n'])}. {forest.notes(frame, False)}"
-    why = forest.words(frame["why_not"]).iloc[0]
-    if why:
-        text += f" Not tested: {why}."
-    if (~frame["counted"] & frame["measured_mean"].notna()).any():
-        text += " †, hollow: shares its run with a method above and does not count."
-    return text + (f" Not run: {', '.join(missing['row'])}." if len(missing) else "")

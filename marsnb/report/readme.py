@@ -10,7 +10,7 @@ import nbformat
 from marsnb import recipes
 from marsnb.errors import MarsnbError
 from marsnb.files import write_whole
-from marsnb.report import claims, comparisons, explain, notebooks, ranking, segmentation, tables
+from marsnb.report import claims, comparisons, explain, notebooks, ranking, segmentation, table8, tables
 from marsnb.report.index_page import duration, title_of
 
 PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -58,6 +58,7 @@ def _parts() -> dict[str, Callable[[], str]]:
     named["backbones"] = lambda: comparisons.backbones(SHOWN) + "\n"
     named["sweeps"] = lambda: "\n".join(comparisons.sweep(number, SHOWN) + "\n" for number in (6, 7))
     named["steps"] = lambda: segmentation.steps_text(SHOWN) + "\n"
+    named["rivals"] = lambda: table8.rivals(SHOWN) + "\n"
     named["sweeps_segmentation"] = lambda: "\n".join(segmentation.sweep_text(n, SHOWN) + "\n" for n in (10, 11))
     named["claims"] = lambda: claims.tally_markdown(SHOWN) + "\n"
     named["explain"] = lambda: explain.hard_classes(SHOWN) + "\n"

@@ -45,7 +45,7 @@ def _cell(line: pd.Series) -> str:
 
 
 def effects_table(number: int, profile: str) -> str:
-    """Differences between rows of Table 9, 10 or 11, the paper's and the measured ones, as Markdown."""
+    """Differences between rows of Table 8, 9, 10 or 11, the paper's and the measured ones, as Markdown."""
     frame = effects(number, profile)
     if (frame["how"] == "not run").all():
         return f"{scale_note(profile)}Nothing to compare yet: `marsnb run --table {number} --profile {profile}`."

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from marsnb.report import ranking as module
+from marsnb.report import ranking_picture as picture
 from marsnb.report.figures import figure
 from marsnb.report.measured import lines
 from marsnb.report.ranking import correlations, ranking, ranking_text
@@ -75,7 +76,7 @@ def test_too_few_rows_equal_ones_and_generated_images_are_not_tested(invented: M
     assert few.why_not.startswith("3 of 7 rows") and few.reproduces is None and few.rho is None
     assert "not tested**, because 3 of 7" in ranking_text(3, "lite")
     fill(invented, dict.fromkeys(IN_ORDER, 0.5), "paper", leave_out=("twin",))
-    assert ranking(3, "paper").why_not == "all rows have the same accuracy"
+    assert ranking(3, "paper").why_not == "all rows have the same number"
     fill(invented, profile="smoke", data="synthetic")
     assert "not tested**, because the images are generated" in ranking_text(3, "smoke")
 
@@ -117,15 +118,15 @@ def test_figure_has_the_correlation_in_its_title_and_its_numbers_beside_it(inven
         "B",
         "Twin of E",
     ]
-    assert module._title(frame).startswith("Table 3: Spearman's ρ = 1.00 [") and "5 methods" in module._title(frame)
-    assert "Not run: B." in module._notes(frame, frame[frame["measured_mean"].isna()])
+    assert picture._title(frame).startswith("Table 3: Spearman's ρ = 1.00 [") and "5 methods" in picture._title(frame)
+    assert "Not run: B." in picture._notes(frame, frame[frame["measured_mean"].isna()])
 
 
 def test_figure_of_too_few_says_that_it_is_not_tested(invented: ModuleType) -> None:
     fill(invented, leave_out=("b", "c", "d"))
     frame = pd.read_csv(figure("ranking", "lite").with_suffix(".csv"))
-    assert module._title(frame) == "Table 3: order of the methods not tested" and frame["rho"].isna().all()
-    assert "Not tested: 3 of 7" in module._notes(frame, frame[:0])
+    assert picture._title(frame) == "Table 3: order of the methods not tested" and frame["rho"].isna().all()
+    assert "Not tested: 3 of 7" in picture._notes(frame, frame[:0])
 
 
 def test_a_network_of_its_own_does_not_decide_the_order(fake_ledger: ModuleType) -> None:

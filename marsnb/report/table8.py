@@ -1,0 +1,156 @@
+"""What Table 8 shows, in sentences made from the ledger: ours against each rival, and which metric its ACC is."""
+
+import pandas as pd
+
+from marsnb.report import cost_of_steps
+from marsnb.report.effects import effects
+from marsnb.report.layout import NAMES
+from marsnb.report.measured import Line, by_metric, lines
+from marsnb.report.ranking import ranking_text
+from marsnb.report.segmentation import differs, effects_table
+from marsnb.report.sentences import scale_note
+
+OURS = "ours"
+SHARED = (9, "baseline")
+"""Table and row of cross entropy alone, which Table 8 leaves out."""
+ON_RECO = ("classmix", "cutout", "cutmix")
+
+
+def comparison_text(profile: str) -> str:
+    """Each rival against ours, and what the paper says of them, as Markdown."""
+    by = by_metric(8, profile)
+    text = [effects_table(8, profile)]
+    if not any(line.measured for line in by["miou"]):
+        return text[0]
+    return "\n".join([*text, "", *_place(by["miou"], profile), *_told(profile), *_weights(by), *_mixing(by)])
+
+
+def rivals(profile: str) -> str:
+    """What Table 8 shows, what it costs, and whether its order reproduces, as Markdown."""
+    parts = [comparison_text(profile), ranking_text(8, profile, "miou").removeprefix(scale_note(profile))]
+    if cost_of_steps.path_of(profile).is_file():
+        steps = pd.read_csv(cost_of_steps.path_of(profile))
+        parts += [cost_of_steps.steps_table(steps), cost_of_steps.steps_text(steps)]
+    return "\n\n".join(parts)
+
+
+def _rivals(found: list[Line]) -> list[Line]:
+    return [line for line in found if line.row.id != OURS]
+
+
+def _rank(value: float, others: list[float]) -> int:
+    return 1 + sum(other > value for other in others)
+
+
+def _place(found: list[Line], profile: str) -> list[str]:
+    """Where ours stands, and where cross entropy alone would."""
+    base = next(line for line in lines(SHARED[0], profile, "miou") if line.row.id == SHARED[1])
+    text = []
+    for name, line in (("Ours", next(x for x in found if x.row.id == OURS)), ("Cross entropy alone", base)):
+        said = []
+        for where, side in (("in the paper", "paper"), ("here", "measured")):
+            mine = getattr(line, side)
+            others = [getattr(x, side).mean for x in _rivals(found) if getattr(x, side)]
+            if mine is None or not others:
+                said.append(f"{where} not run")
+                continue
+            place = _rank(mine.mean, others)
+            said.append(f"{where} {mine.mean:.2f} %, above {len(others) + 1 - place} of {len(others)} rivals")
+        source = " (Table 9's baseline, which Table 8 leaves out)" if line is base else ""
+        text.append(f"- **{name}**{source}, by mIoU: {'; '.join(said)}.")
+    return text
+
+
+def _told(profile: str) -> list[str]:
+    frame = effects(8, profile)
+    miou = frame[(frame["metric"] == "miou") & frame["measured"].notna()]
+    if miou.empty:
+        return []
+    sure = miou[[differs(line) for _, line in miou.iterrows()]]
+    below, above = int((sure["measured"] < 0).sum()), int((sure["measured"] > 0).sum())
+    return [
+        f"- Of {len(miou)} rivals, the test images tell {below} apart as worse than ours by mIoU, and {above} as "
+        f"better; {len(miou) - len(sure)} are not told apart. Another seed would move them besides."
+    ]
+
+
+def _change(by: dict[str, list[Line]], after: str, before: str) -> str:
+    """What a row has over another, in the paper and here, by each metric that both have."""
+    parts = []
+    for metric, found in by.items():
+        rows = {line.row.id: line for line in found}
+        a, b = rows[after], rows[before]
+        if a.paper is None or b.paper is None:
+            continue
+        here = f"{a.measured.mean - b.measured.mean:+.2f}" if a.measured and b.measured else "not run"
+        here = "the same run" if a.key == b.key else here
+        parts.append(f"{NAMES[metric]} {a.paper.mean - b.paper.mean:+.2f} in the paper, {here} here")
+    return "; ".join(parts)
+
+
+def _weights(by: dict[str, list[Line]]) -> list[str]:
+    return [f"- ImageNet weights for ReCo: {_change(by, 'reco-imagenet', 'reco')}."]
+
+
+def _mixing(by: dict[str, list[Line]]) -> list[str]:
+    text = []
+    for start in ("reco", "reco-imagenet"):
+        rows = {line.row.id: line.row.label for line in by["miou"]}
+        text += [
+            f"- {rows[f'{start}-{mix}']} over {rows[start]}: {_change(by, f'{start}-{mix}', start)}." for mix in ON_RECO
+        ]
+    return text
+
+
+def acc_column(profile: str) -> str:
+    """Which metric the paper's ACC may be, row by row, as Markdown.
+
+    Where the classes are told equally well, FACC = ACC / (2 - ACC), which Tables 9 to 11 of the paper follow.
+    """
+    by = by_metric(8, profile)
+    text = [
+        "| Method | Paper: printed as ACC | ACC, if that is FACC | Measured ACC | Measured FACC | Measured ACC / "
+        "(2 - ACC) |",
+        f"|---|{'---:|' * 5}",
+    ]
+    for acc, facc in zip(by["acc"], by["facc"], strict=True):
+        assert acc.paper is not None
+        printed = facc.paper.mean if facc.paper else acc.paper.mean  # of ours, the table prints FACC
+        cells = [f"{printed:.2f}", f"{_acc_of(printed):.2f}"]
+        if acc.measured and facc.measured:
+            m = acc.measured.mean
+            cells += [f"{m:.2f}", f"{facc.measured.mean:.2f}", f"{100 * m / (200 - m):.2f}"]
+        else:
+            cells += ["not run", "", ""]
+        text.append(f"| {acc.row.label} | {' | '.join(cells)} |")
+    return "\n".join([*text, "", _lead(by)])
+
+
+def _acc_of(facc: float) -> float:
+    return 200 * facc / (100 + facc)
+
+
+def _lead(by: dict[str, list[Line]]) -> str:
+    """How far ours leads under each reading."""
+    acc = {line.row.id: line.paper.mean for line in by["acc"] if line.paper}
+    ours = acc[OURS]
+    facc = next(line.paper.mean for line in by["facc"] if line.row.id == OURS and line.paper)
+    rest = {line.row.label: line.paper.mean for line in _rivals(by["acc"]) if line.paper}
+    label, best = max(rest.items(), key=lambda item: item[1])
+    return (
+        f"- As printed, ours ({facc:.2f}) leads the next, {label} ({best:.2f}), by {facc - best:.2f} points.\n"
+        f"- If every row printed FACC, as ours does, {label} would have an ACC of about {_acc_of(best):.2f}, and ours, "
+        f"with {ours:.2f}, a lead of {ours - _acc_of(best):.2f}.\n"
+        f"- If the other rows print accuracy, the lead is {ours - best:.2f}.\n"
+        f"- {_hangs(facc - best, ours - _acc_of(best), ours - best)}"
+    )
+
+
+def _hangs(*leads: float) -> str:
+    """Whether the claim of the best result depends on the reading."""
+    span = f"{min(leads):.2f} to {max(leads):.2f} points"
+    if min(leads) > 0:
+        return (
+            f"Ours leads under each reading, by {span}: how far it leads hangs on the reading, that it leads does not."
+        )
+    return f"Whether ours leads hangs on the reading: {span}."

@@ -1,0 +1,113 @@
+"""Table 8 in words, and what its methods cost: arithmetic on made-up numbers, and one real measurement."""
+
+from types import ModuleType
+
+import pandas as pd
+import pytest
+import torch
+
+from marsnb import paths
+from marsnb.errors import TrainingError
+from marsnb.report import cost_of_steps, measure_steps, table8
+from marsnb.report.figures import figure
+from marsnb.report.ranking import ranking, ranking_text
+from marsnb.training.spec import row_runs
+
+CPU = torch.device("cpu")
+
+
+def made_up() -> pd.DataFrame:
+    """The baseline, ReCo and ours, whose steps take 2, 6 and 3 or 4 times a baseline's millisecond."""
+    rows = [
+        ("baseline", "joint", 8, 2.0, 10, 100),
+        ("reco", "joint", 8, 6.0, 40, 400),
+        ("ours", "pretrain", 4, 3.0, 20, 150),
+        ("ours", "joint", 4, 4.0, 20, 200),
+        ("ours", "pseudo", 4, 4.0, 20, 200),
+    ]
+    frame = pd.DataFrame(rows, columns=["row", "step", "epochs", "ms", "state", "peak"])
+    frame = frame.assign(label=frame["row"].str.title(), method="m", settings="{}", base_ms=2.0, backbone="b")
+    return frame.assign(image_size=64, batch=8, device="cpu", threads=1, data=cost_of_steps.DATA)
+
+
+def test_costs_are_means_over_the_training_and_ratios_are_of_them() -> None:
+    frame = made_up()
+    ours, reco = (cost_of_steps.cost_of(frame, row) for row in ("ours", "reco"))
+    assert reco == cost_of_steps.Cost(3.0, 24.0, 400, 40)
+    assert ours.step == pytest.approx((1.5 + 2 + 2) / 3) and ours.whole == pytest.approx(22.0)
+    found = cost_of_steps.ratios(frame)
+    assert found == pytest.approx({"step": 3 / (5.5 / 3), "whole": 24 / 22, "peak": 2.0, "state": 2.0})
+
+
+def test_the_claim_holds_only_where_every_cost_is_above_ours() -> None:
+    frame = made_up()
+    assert "**It holds here**: ReCo takes" in cost_of_steps.steps_text(frame)
+    frame.loc[frame["row"] == "reco", "ms"] = 4.0
+    text = cost_of_steps.steps_text(frame)
+    assert "**It holds in part here**; not in time of the whole training" in text
+    frame.loc[frame["row"] == "reco", ["ms", "peak", "state"]] = [1.0, 10, 1]
+    assert "**It does not hold here**: ReCo" in cost_of_steps.steps_text(frame)
+
+
+def test_rows_that_differ_in_start_weights_alone_are_measured_once() -> None:
+    rows = [row.id for row, _ in measure_steps.chosen("lite")]
+    assert rows[0] == "baseline" and rows[-1] == "ours" and len(rows) == 13
+    assert "reco-cutmix" in rows and not any("imagenet" in row for row in rows)
+
+
+def test_state_is_weights_teacher_and_momentum() -> None:
+    specs = {row.id: spec for row, spec in measure_steps.chosen("smoke")}
+    plain, taught = (measure_steps.runner(specs[name], 0, CPU) for name in ("baseline", "mean-teacher"))
+    teacher = taught.state - plain.state
+    weights = teacher  # a copy of all weights and buffers, no momentum
+    assert 1.9 * weights < plain.state < 2.1 * weights
+    assert taught.peak() > plain.peak() > 0 and plain.seconds() > 0
+
+
+def test_a_measurement_that_dies_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure_steps.sys, "executable", "/bin/false")
+    with pytest.raises(TrainingError, match="measuring the steps of Table 8 ended early"):
+        measure_steps.measured("smoke", 1)
+
+
+def test_figure_is_drawn_from_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost_of_steps, "measured", lambda profile: made_up())
+    png = figure("steps", "lite")
+    assert png.is_file() and cost_of_steps.path_of("lite") == paths.figures("lite") / "fig_steps.csv"
+    kept = pd.read_csv(cost_of_steps.path_of("lite"))
+    assert kept["profile"].unique().tolist() == ["lite"] and len(kept) == 5
+    text = cost_of_steps.steps_table(kept)
+    assert "| Ours | pretrain 1.50, joint 2.00, pseudo 2.00 | 1.00 |" in text
+
+
+def test_both_readings_of_acc_are_computed_and_the_lead_under_each(fake_ledger: ModuleType) -> None:
+    fake_ledger.fill("lite", number=8, top1=dict.fromkeys((row.id for row, *_ in row_runs(8, "lite")), 0.5))
+    text = table8.acc_column("lite")
+    assert "| Ours | 88.82 | 94.08 |" in text and "| LESS Cross-image | 85.37 | 92.11 |" in text
+    assert "by 3.45 points" in text and "a lead of 1.91" in text and "the lead is 8.65" in text
+    assert "Ours leads under each reading, by 1.91 to 8.65 points" in text
+    assert "hangs on the reading: -1.00 to 2.00" in table8._hangs(-1.0, 2.0)
+
+
+def test_ours_and_cross_entropy_are_placed_among_the_rivals(fake_ledger: ModuleType) -> None:
+    values = {row.id: 0.4 for row, *_ in row_runs(8, "lite")} | {"ours": 0.5, "reco-imagenet": 0.6}
+    fake_ledger.fill("lite", number=8, top1=values)
+    text = table8.comparison_text("lite")
+    assert "- **Ours**, by mIoU: in the paper 70.34 %, above 15 of 15 rivals; here" in text
+    assert "above 14 of 15 rivals.\n- **Cross entropy alone** (Table 9's baseline" in text
+    assert "in the paper 66.23 %, above 11 of 15 rivals; here not run" in text
+    assert "ImageNet weights for ReCo: ACC +10.62 in the paper, +20.00 here" in text
+
+
+def test_rows_of_one_run_are_no_change(fake_ledger: ModuleType) -> None:
+    fake_ledger.fill("smoke", number=8, top1={row.id: 0.4 for row, *_ in row_runs(8, "smoke")})
+    assert "ImageNet weights for ReCo: ACC +10.62 in the paper, the same run here" in table8.comparison_text("smoke")
+
+
+def test_order_is_tested_by_each_metric_with_its_own_interval(fake_ledger: ModuleType) -> None:
+    paper = {row.id: row.also["miou"].mean / 100 for row, *_ in row_runs(8, "lite")}
+    fake_ledger.fill("lite", number=8, top1=paper)
+    found = ranking(8, "lite", metric="miou")
+    assert found.rho == pytest.approx(1.0) and found.reproduces and len(found.rows) == 16
+    assert ranking(8, "lite").rho != pytest.approx(1.0)  # the paper's two columns have orders of their own
+    assert "**Order of the rows of Table 8 by mIoU: the paper's ranking reproduces**" in ranking_text(8, "lite", "miou")
