@@ -38,10 +38,11 @@ clean:  ## remove what is generated and not kept; .venv, runs/, data/ and figure
 	find marsnb tests notebooks \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 # .installing outlives an install that was killed: such an environment may hold half a package, so it is made anew.
+# Python compiles a module when it is first imported: compiling all 18,000 beforehand takes longer than a minute.
 $(INSTALLED): pyproject.toml constraints.txt
 	@if [ -e $(INSTALLING) ]; then echo "the last install was interrupted: making .venv anew"; rm -rf .venv; fi
 	@$(PY) -m pip --version >/dev/null 2>&1 || { $(PYTHON) -c $(SUITABLE) && $(PYTHON) -m venv .venv; }
 	@touch $(INSTALLING)
-	$(PY) -m pip install -c constraints.txt -e '.[dev]'
+	$(PY) -m pip install --no-compile -c constraints.txt -e '.[dev]'
 	@rm -f $(INSTALLING)
 	@touch $@
