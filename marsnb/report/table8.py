@@ -35,7 +35,7 @@ def rivals(profile: str) -> str:
 
 
 def _rivals(found: list[Line]) -> list[Line]:
-    return [line for line in found if line.row.id != OURS]
+    return [line for line in found if line.row.id != OURS and not line.row.control]
 
 
 def _rank(value: float, others: list[float]) -> int:
@@ -114,7 +114,8 @@ def acc_column(profile: str) -> str:
         f"|---|{'---:|' * 5}",
     ]
     for acc, facc in zip(by["acc"], by["facc"], strict=True):
-        assert acc.paper is not None
+        if acc.paper is None:  # a control
+            continue
         printed = facc.paper.mean if facc.paper else acc.paper.mean  # of ours, the table prints FACC
         cells = [f"{printed:.2f}", f"{_acc_of(printed):.2f}"]
         if acc.measured and facc.measured:

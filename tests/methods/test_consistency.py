@@ -9,7 +9,7 @@ from marsnb.methods.segmentation._consistency import PseudoBatch, ramp_up, squar
 from marsnb.methods.segmentation._mixing import MIXINGS, half_the_classes, outside_boxes
 from tests.fake.masks import batch_of, feed, labels_of, method_of
 
-TEACHERS = ["cutout", "cutmix", "classmix", "reco"]
+TEACHERS = ["pseudo_teacher", "cutout", "cutmix", "classmix", "reco"]
 each_mixing = pytest.mark.parametrize("name", list(MIXINGS))
 
 
