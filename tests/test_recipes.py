@@ -71,7 +71,7 @@ def test_every_method_has_a_row(task):
 
 def test_table_8_is_the_papers():
     table = load_table(8)
-    printed = [(row.label, row.paper.mean, row.also["miou"].mean) for row in table.rows]
+    printed = [(row.label, row.paper.mean, row.also["miou"].mean) for row in table.rows if not row.control]
     assert printed == [
         ("Mean Teacher", 72.24, 55.34), ("ClassMix", 70.67, 53.84), ("CutOut", 75.31, 58.01), ("CutMix", 74.81, 57.70),
         ("CCT", 77.08, 48.19), ("LESS Within-image", 83.65, 51.24), ("LESS Cross-image", 85.37, 53.60),
