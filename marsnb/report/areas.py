@@ -1,5 +1,6 @@
 """Table 2: labelled area per class, the paper's beside that of the pairs a profile uses, compared as shares."""
 
+import re
 from functools import cache
 from typing import Any
 
@@ -12,8 +13,12 @@ from marsnb import paths
 from marsnb.data import SEGMENTATION_DATASETS
 from marsnb.data.segmentation import SegmentationData, pixel_counts
 from marsnb.errors import DataError
+from marsnb.report.separation import draws, interval
 
 COLUMNS = {"train_val": "Train/Val", "test": "Test"}
+ALL, BARE = "All", "no label"
+STOP = re.compile(r"EDR_[FD](\d{7})")
+"""Site and drive in a Navcam name: equal where the rover stood still."""
 DATASETS = {"smoke": "synthetic_terrain"}
 """Segmentation data set of a profile; ``ai4mars`` where nothing is said."""
 
@@ -43,7 +48,7 @@ def missing(profile: str) -> str:
 
 
 def recipe() -> dict[str, Any]:
-    """What the paper says of the areas: ``title``, ``note``, ``unlabelled``, ``edge``, ``pairs``, ``rows``."""
+    """What the paper says: ``title``, ``note``, ``unlabelled``, ``edge``, ``pairs``, ``experts``, ``rows``."""
     return yaml.safe_load((paths.recipes() / "table02.yaml").read_text(encoding="utf-8"))
 
 
@@ -76,10 +81,29 @@ def class_areas(profile: str) -> pd.DataFrame:
     })  # fmt: skip
 
 
+def stop_of(name: str) -> str:
+    """Where the rover stood when it took an image; the name itself where it does not say."""
+    match = STOP.search(name)
+    return match[1] if match else name
+
+
+def unlabelled(profile: str) -> tuple[float, float, float]:
+    """Share of the pixels without a label, in percent, with the middle 95 % of 1,000 resamples of the rover's stops.
+
+    Images of one stop show much the same ground: drawn one by one they would seem surer than they are.
+    """
+    data, counts = open_terrain(profile), pixel_areas(profile)
+    stops, at = np.unique([stop_of(name) for name in data.names], return_inverse=True)
+    bare, whole = (np.bincount(at, weights=pixels) for pixels in (counts[:, -1], counts.sum(axis=1)))
+    times = draws(len(stops))  # (1 + R, stops)
+    return interval(100 * (times @ bare) / (times @ whole))
+
+
 def table2(profile: str) -> pd.DataFrame:
     """Table 2 in long form: the areas in pixels, and their shares in percent, which alone can be compared.
 
-    ``n`` is empty as in Table 1: nothing is trained. The paper's shares are computed from its areas.
+    ``n`` is empty as in Table 1: nothing is trained. The paper's shares are computed from its areas. The last lines are
+    not of the table but of section 5.2: the share of all pixels that has no label, of ``n`` pairs, and its interval.
     """
     mine, (_, paper) = class_areas(profile), paper_areas()
     theirs = pd.DataFrame(paper, index=list(COLUMNS)).T.reindex(mine["class"])
@@ -94,7 +118,14 @@ def table2(profile: str) -> pd.DataFrame:
                     "paper_std": None, "measured_mean": m, "measured_std": None, "n": None,
                     "difference": m - p if metric == "share" else None,  # the areas are of another number of pixels
                 })  # fmt: skip
-    return pd.DataFrame(found)
+    says, n = recipe()["unlabelled"], len(open_terrain(profile).names)
+    for end, value in zip(("", "_low", "_high"), unlabelled(profile), strict=True):
+        found.append({
+            "row": BARE, "column": ALL, "metric": f"unlabelled{end}", "recipe": "table02/unlabelled",
+            "paper_mean": None if end else says, "paper_std": None, "measured_mean": value, "measured_std": None,
+            "n": n, "difference": None if end else value - says,
+        })  # fmt: skip
+    return pd.DataFrame(found).astype({"n": "Int64"})
 
 
 def markdown2(profile: str) -> str:
@@ -103,7 +134,8 @@ def markdown2(profile: str) -> str:
     long = table2(profile)
     numbers = long[["paper_mean", "measured_mean", "difference"]].astype(float).to_dict("records")
     value = dict(zip(zip(long["row"], long["metric"], long["column"], strict=True), numbers, strict=True))
-    far = long["difference"].abs().max()
+    far = long.loc[long["metric"] == "share", "difference"].abs().max()
+    bare, low, high = (value[BARE, f"unlabelled{end}", ALL]["measured_mean"] for end in ("", "_low", "_high"))
     tag = " **SYNTHETIC DATA: generated images, not comparable with the paper.**" if data.synthetic else ""
     text = [
         f"**Table 2. {head['title']}.**{tag} Areas in pixels as printed; shares in percent of the labelled area of the "
@@ -119,6 +151,10 @@ def markdown2(profile: str) -> str:
             cells.append(f"{area['paper_mean']:.2e}".replace("e+0", "e"))
             cells += [f"{share['paper_mean']:.2f}", f"{share['measured_mean']:.2f}", f"{share['difference']:+.2f}"]
         text.append(f"| {' | '.join(cells)} |")
+    text.append(
+        f"\nOf all pixels, {bare:.2f} % have no label (paper: {head['unlabelled']}); 95 % of the resamples of the "
+        f"rover's stops lie between {low:.2f} and {high:.2f}."
+    )
     return "\n".join(text) + "\n"
 
 

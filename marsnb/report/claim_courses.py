@@ -1,12 +1,14 @@
-"""Checks of a claim that are not about a table's accuracies: the course of a training, its cost, and counts."""
+"""Checks of a claim that are not about a table's accuracies: the course of a training, and perfect classes."""
 
 from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
-from marsnb.report.claim_checks import FAILS, HOLDS, UNTESTED, Part, agrees, name_of, part_of, within
+from marsnb.report.claim_checks import HOLDS, UNTESTED, Part, agrees, combine, name_of, part_of, within
+from marsnb.report.convergence import drop_at
 from marsnb.report.evidence import Evidence, Untested, Value, over_seeds
 from marsnb.report.explain import COLLAPSED
 from marsnb.report.measured import PERCENT
@@ -46,16 +48,23 @@ def rescue(evidence: Evidence, claim: "Claim") -> list[Part]:
 
 
 def rises(evidence: Evidence, claim: "Claim") -> list[Part]:
-    """The curve ends above where it began."""
+    """The curve ends above where it began; with pseudo labels, above its last value before they join."""
 
-    def part(term: str) -> Part:
-        found = evidence.series(term, claim.curve)
-        gains = [PERCENT * float(one.iloc[-1] - one.iloc[0]) for one in found]
-        last, first = evidence.last(term, claim.curve), float(found[0].iloc[0])
-        value = over_seeds(gains) if len(gains) > 1 else _from(last, first)
-        return Part(name_of(term), within(value, 0, inf), value)
+    def part(term: str, curve: str) -> Part:
+        found, joined = evidence.series(term, curve), evidence.joined(term)
+        before = [one if joined is None else one[one.index < joined][::-1] for one in found]
+        if any(one.empty for one in before):
+            raise Untested(f"no epoch before pseudo labels was scored: {name_of(term)}")
+        firsts = [float(one.iloc[0]) for one in before]
+        gains = [PERCENT * (float(one.iloc[-1]) - first) for one, first in zip(found, firsts, strict=True)]
+        value = over_seeds(gains) if len(gains) > 1 else _from(evidence.last(term, curve), firsts[0])
+        return Part(_label(f"{name_of(term)}, end over start", curve), within(value, 0, inf), value)
 
-    return _by_row(claim, part)
+    return [part_of(_label(name_of(term), curve), part, term, curve) for term in claim.rows for curve in claim.curves]
+
+
+def _label(what: str, curve: str) -> str:
+    return f"{what}, {curve.removeprefix('test/')}"
 
 
 def _from(last: Value, first: float) -> Value:
@@ -63,50 +72,76 @@ def _from(last: Value, first: float) -> Value:
     return Value(value, low, high, last.n)
 
 
+def _by_curve(claim: "Claim", word: str, make: Callable[[tuple[str, str], str, str], Part]) -> list[Part]:
+    found = []
+    for pair in claim.pairs:
+        for curve in claim.curves:
+            label = f"{name_of(pair[0])} {word} {_label(name_of(pair[1]), curve)}"
+            found.append(part_of(label, make, pair, curve, label))
+    return found
+
+
 def sooner(evidence: Evidence, claim: "Claim") -> list[Part]:
-    """The curve of the first row settles in an earlier epoch than that of the second."""
+    """The curve of the first row converges in an earlier epoch than that of the second; see `convergence.settled`."""
 
-    def part(pair: tuple[str, str]) -> Part:
-        value = evidence.settled(pair[1], claim.curve) - evidence.settled(pair[0], claim.curve)
-        return Part(f"{name_of(pair[0])} before {name_of(pair[1])}", within(value, 0, inf), value, "epochs")
+    def part(pair: tuple[str, str], curve: str, label: str) -> Part:
+        mine, other = (evidence.settled(term, curve) for term in pair)
+        if len(mine) == len(other) == 1:
+            gaps = [b - a for a, b in zip(mine[0], other[0], strict=True)]  # one for each way to say converged
+            value = Value(float(np.mean(gaps)), min(gaps), max(gaps), 1)
+        else:
+            first, second = (over_seeds([float(np.mean(ways)) for ways in seeds]) for seeds in (mine, other))
+            value = second - first
+        return Part(label, within(value, 0, inf), value, "epochs")
 
-    return _by_pair(claim, part)
+    return _by_curve(claim, "before", part)
+
+
+def quick(evidence: Evidence, claim: "Claim") -> list[Part]:
+    """The curve of the first row passes the end of the second's before pseudo labels join, as in notebook 17."""
+
+    def part(pair: tuple[str, str], curve: str, label: str) -> Part:
+        ours, end, joined = _mean(evidence, pair[0], curve), evidence.last(pair[1], curve), evidence.joined(pair[0])
+        if joined is None:
+            raise Untested(f"its runs have no pseudo labels: {pair[0]}")
+        value = Value(*(joined - _passes(ours, level) for level in (end.value, end.high, end.low)), end.n)
+        return Part(label, within(value, 0, inf), value, "epochs")
+
+    return _by_curve(claim, "past", part)
+
+
+def _mean(evidence: Evidence, term: str, curve: str) -> pd.Series:
+    return pd.concat(evidence.series(term, curve), axis=1).mean(axis=1)
+
+
+def _passes(values: pd.Series, level: float) -> float:
+    """First epoch above a level; one after the last where there is none."""
+    over = values.index[values > level]
+    return float(over[0] if len(over) else values.index[-1] + 1)
 
 
 def dip(evidence: Evidence, claim: "Claim") -> list[Part]:
-    """Half way, the mean curve falls by more than it does between any two other epochs; that fall is the interval."""
+    """Where pseudo labels join, the first row of each pair falls, and by more than the second, which has none.
 
-    def part(term: str) -> Part:
-        found = evidence.series(term, claim.curve)
-        falls = -PERCENT * pd.concat(found, axis=1).mean(axis=1).diff().dropna()
-        if len(falls) < 3:  # one before the middle, one in it, one after
-            raise Untested(f"{name_of(term)} was scored in {len(falls) + 1} epochs, too few to tell a dip")
-        middle = falls.index[(len(falls) - 1) // 2]
-        other = max(0.0, float(falls.drop(middle).max()))
-        value = Value(float(falls[middle]), float(falls[middle]) - other, float(falls[middle]) + other, len(found))
-        return Part(name_of(term), within(value, 0, inf), value)
+    A fall is uncertain by the largest one between any two other epochs.
+    """
 
-    return _by_row(claim, part)
+    def part(pair: tuple[str, str], curve: str, label: str) -> Part:
+        ours, control = (_fall(evidence, term, curve, pair[0]) for term in pair)
+        return Part(label, combine([within(ours, 0, inf), within(ours - control, 0, inf)]), ours)
+
+    return _by_curve(claim, "falls further than", part)
 
 
-def cost(evidence: Evidence, claim: "Claim") -> list[Part]:
-    """The second row of each pair takes less time per image and less memory than the first, on the same device."""
-
-    def part(pair: tuple[str, str], what: str) -> Part:
-        first, second = (evidence.runs(term).drop_duplicates("run_id") for term in pair)
-        if set(first["device"]) != set(second["device"]):
-            raise Untested("the two rows ran on different devices")
-        dear, cheap = (_spent(rows, what) for rows in (first, second))
-        low, high = dear.min() / cheap.max(), dear.max() / cheap.min()
-        value = Value(dear.mean() / cheap.mean(), low, high, min(len(dear), len(cheap)))
-        return Part(f"{name_of(pair[0])} to {name_of(pair[1])}, {what}", within(value, 1, inf), value, "times")
-
-    pairs = [(pair, what) for pair in claim.pairs for what in ("time per image", "memory")]
-    return [part_of(f"{name_of(pair[0])}, {what}", part, pair, what) for pair, what in pairs]
-
-
-def _spent(rows: pd.DataFrame, what: str) -> pd.Series:
-    return rows["peak_memory"].astype(float) if what == "memory" else 1 / rows["images_per_s"].astype(float)
+def _fall(evidence: Evidence, term: str, curve: str, of: str) -> Value:
+    values, joined = PERCENT * _mean(evidence, term, curve), evidence.joined(of)
+    found = None if joined is None else drop_at(values, joined)
+    steps = -values.diff().dropna()
+    if found is None or len(steps) < 3:
+        raise Untested(f"too few epochs around the change were scored: {name_of(term)}")
+    fall, after = found.before - found.after, steps.index[steps.index > joined][0]
+    other = max(0.0, float(steps.drop(after).max()))
+    return Value(fall, fall - other, fall + other, len(evidence.series(term, curve)))
 
 
 def perfect(evidence: Evidence, claim: "Claim") -> list[Part]:
@@ -122,36 +157,6 @@ def perfect(evidence: Evidence, claim: "Claim") -> list[Part]:
         return Part(name_of(term), agrees(value, says, difference=False), value, "classes", says)
 
     return _by_row(claim, part)
-
-
-def shares(evidence: Evidence, claim: "Claim") -> list[Part]:
-    """A class's share rises or falls from train to test; uncertain by our largest distance from the paper's shares."""
-
-    def part(name: str, way: str) -> Part:
-        table = evidence.counts(f"table{claim.table:02d}")
-        table = table[table["metric"].isin(["images", "area"])].set_index(["row", "column"])
-        theirs, mine = (PERCENT * table[c] / table[c].groupby("column").sum() for c in ("paper_mean", "measured_mean"))
-        change, paper = (s[name, "Test"] - s[name, "Train/Val"] for s in (mine, theirs))
-        off = float((mine - theirs).abs().max())
-        value = Value(change, change - off, change + off)
-        low, high = (0.0, inf) if way == "up" else (-inf, 0.0)
-        return Part(name, within(value, low, high), value, "points", paper)
-
-    return [part_of(name, part, name, way) for name, way in claim.classes.items()]
-
-
-def total(evidence: Evidence, claim: "Claim") -> list[Part]:
-    """A count of the data is what the sentence says."""
-    assert claim.says is not None
-    says = claim.says
-
-    def part() -> Part:
-        value = evidence.total(claim.total)
-        exact = value.n == 0
-        verdict = (HOLDS if value.value == says else FAILS) if exact else agrees(value, says, difference=False)
-        return Part(claim.total, verdict, value, "" if exact else "%", says)
-
-    return [part_of(claim.total, part)]
 
 
 def untested(evidence: Evidence, claim: "Claim") -> list[Part]:

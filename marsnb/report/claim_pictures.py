@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +18,8 @@ from marsnb.report.style import BLACK, GREEN, GREY, ORANGE, PALE, RED, caption, 
 
 COLOURS = {HOLDS: GREEN, FAILS: RED, OPEN: ORANGE, UNTESTED: PALE}
 MARKS = {HOLDS: "o", FAILS: "X", OPEN: "s", UNTESTED: "D"}
+WIDE = 25
+"""Points beyond which an interval is drawn apart: single classes have few images."""
 HEADS = ("§", "The paper says", "Paper", "Measured, with 95 % interval", "Verdict")
 
 
@@ -94,11 +97,29 @@ def _build(profile: str) -> pd.DataFrame:
 
 def _draw(frame_: pd.DataFrame) -> Figure:
     shown = frame_.dropna(subset=["value"])
-    fig, ax = plt.subplots(figsize=(8, max(1.6, 0.21 * len(shown) + 1)))
+    wide = shown[["low", "high"]].abs().max(axis=1) > WIDE
+    panels = [part for part in (shown[~wide], shown[wide]) if len(part)]
+    heights = [len(part) + 1 for part in panels] or [1]
+    size = (8, max(1.6, 0.21 * sum(heights) + 1))
+    fig, axes = plt.subplots(len(heights), 1, figsize=size, height_ratios=heights, squeeze=False)
     if shown.empty:
+        ax = axes[0, 0]
         ax.text(0.5, 0.5, "no gain of a claim was measured on real images at this profile", ha="center", color=GREY)
         ax.set_axis_off()
         return fig
+    for ax, part in zip(axes[:, 0], panels, strict=True):
+        _bars(ax, part)
+    axes[0, 0].set_title("What the claims rest on")
+    axes[-1, 0].set_xlabel("gain that the sentence claims (points): right of 0 is the claimed side")
+    known = dict(pair for ax in axes[:, 0] for pair in zip(*ax.get_legend_handles_labels()[::-1], strict=True))
+    fig.legend(known.values(), known.keys(), loc="outside upper right", ncols=5, fontsize=7.5)
+    seeds = "One seed" if shown["n"].max() == 1 else f"{shown['n'].min():.0f} to {shown['n'].max():.0f} seeds"
+    apart = f" Below, on a scale of their own: those that reach beyond {WIDE} points." if len(panels) > 1 else ""
+    caption(fig, f"Section, and the two rows that are compared. Bars: 95 % interval of the difference. {seeds}.{apart}")
+    return fig
+
+
+def _bars(ax: Axes, shown: pd.DataFrame) -> None:
     at = np.arange(len(shown))[::-1]
     ax.axvline(0, color=BLACK, linewidth=0.8)
     for verdict in VERDICTS:
@@ -114,12 +135,6 @@ def _draw(frame_: pd.DataFrame) -> Figure:
         at, [f"{s}  {label}" for s, label in zip(shown["section"], shown["label"], strict=True)], fontsize=7.5
     )
     ax.set_ylim(-0.7, len(shown) - 0.3)
-    ax.set_xlabel("gain that the sentence claims (points): right of 0 is the claimed side")
-    ax.set_title("What the claims rest on")
-    fig.legend(loc="outside upper right", ncols=5, fontsize=7.5)
-    seeds = "One seed" if shown["n"].max() == 1 else f"{shown['n'].min():.0f} to {shown['n'].max():.0f} seeds"
-    caption(fig, f"Section, and the two rows that are compared. Bars: 95 % interval of the difference. {seeds}.")
-    return fig
 
 
 def fig_tally(profile: str) -> Path:

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from marsnb import paths
 from marsnb.errors import RecipeError
 from marsnb.files import write_whole
-from marsnb.report import claim_checks, claim_courses
-from marsnb.report.claim_checks import FAILS, HOLDS, OPEN, UNTESTED, VERDICTS, Part
+from marsnb.report import claim_checks, claim_counts, claim_courses
+from marsnb.report.claim_checks import FAILS, HOLDS, OPEN, RULES, UNTESTED, VERDICTS, Part, combine
 from marsnb.report.evidence import Evidence, finite, stamp
 from marsnb.report.files import write_csv
 from marsnb.report.sentences import scale_note
@@ -23,9 +23,10 @@ CHECKS = {
     "above": claim_checks.above, "ordered": claim_checks.ordered, "best": claim_checks.best,
     "alike": claim_checks.alike, "amount": claim_checks.amount, "within": claim_checks.between,
     "collapse": claim_courses.collapse, "rescue": claim_courses.rescue, "rises": claim_courses.rises,
-    "sooner": claim_courses.sooner, "dip": claim_courses.dip, "cost": claim_courses.cost,
-    "perfect": claim_courses.perfect, "shares": claim_courses.shares, "total": claim_courses.total,
-    "untested": claim_courses.untested,
+    "sooner": claim_courses.sooner, "quick": claim_courses.quick, "dip": claim_courses.dip,
+    "perfect": claim_courses.perfect, "untested": claim_courses.untested, "cost": claim_counts.cost,
+    "shares": claim_counts.shares, "total": claim_counts.total, "bank": claim_counts.bank,
+    "separated": claim_counts.separated, "nearest": claim_counts.nearest,
 }  # fmt: skip
 MAY_TEST = {
     "mechanism": ("synthetic", "reduced", "paper"),
@@ -39,18 +40,6 @@ WHY_NOT = {
     "reduced": "an amount is comparable at the paper's own settings only",
 }
 SYMBOLS = {HOLDS: "✓", FAILS: "✗", OPEN: "~", UNTESTED: "–"}
-RULES = (
-    "**Holds**: the whole 95 % interval of the evidence lies on the side that the sentence claims. **Does not hold**: "
-    "the whole interval lies on the other side. **Undecided**: the interval has both sides in it, so that these runs "
-    "cannot tell. A sentence about several rows holds where it does for each, and does not where it fails for one. "
-    "A sentence that names an amount holds where the interval has that amount in it, and not 0. **Not tested**: a row "
-    "was not run, two rows are one run at this profile, or the profile cannot say: an amount needs the paper's own "
-    "settings, and generated images can show a mechanism, but nothing about Mars. "
-    "The interval of one seed is a bootstrap over test images, and another seed may well lie outside it; over several "
-    "seeds it is Student's. That of a difference takes the two rows as independent; that of a curve's end, for "
-    "one seed, is how far the later half of its epochs is off; a count of all there is has none. Of forty intervals, "
-    "two leave out the truth by chance."
-)
 NAMED = 3
 """Rows that a reason names; more are only counted."""
 COLUMNS = ["id", "section", "kind", "quote", "paper", "measured", "verdict", "why", "n", "data"]
@@ -73,11 +62,12 @@ class Claim(BaseModel):
         rows: ``TABLE/ROW`` of recipes, ``TABLE/ROW@METRIC`` for another metric than the table's.
         pairs: two rows each, the first claimed to lie above the second.
         metrics: of the table's runs; its own by default.
-        curve: metric per epoch.
+        curve: metric per epoch; a ``*`` in it stands for each of ``metrics``.
         between: bounds that the sentence names.
         says: number that the sentence names, where no table of the paper has it.
         table, classes: number of the table of counts; classes whose share goes ``up`` or ``down``.
         total: what is counted.
+        near: two classes whose features lie near to each other.
         note: what was measured, in words.
         why: why nothing measures it (check ``untested``).
         at: fields that differ in one profile, by its name.
@@ -99,6 +89,7 @@ class Claim(BaseModel):
     table: int = 0
     classes: dict[str, Literal["up", "down"]] = {}
     total: str = ""
+    near: tuple[str, ...] = ()
     note: str = ""
     why: str = ""
     at: dict[str, dict[str, Any]] = {}
@@ -113,6 +104,11 @@ class Claim(BaseModel):
     def terms(self) -> list[str]:
         """Every row it names."""
         return [*self.rows, *(term for pair in self.pairs for term in pair)]
+
+    @property
+    def curves(self) -> list[str]:
+        """Every curve it names."""
+        return [self.curve.replace("*", metric) for metric in self.metrics or ("",)]
 
     @property
     def plain(self) -> str:
@@ -151,14 +147,14 @@ class Judged(BaseModel):
         part = self.weakest
         if part is None or part.value is None:
             return ""
-        text = number(part, signed=part.unit in ("points", "epochs"))
-        done = [p for p in self.parts if p.value]
+        text = number(part, signed=part.unit in ("points", "epochs", "hundredths"))
         if len(self.parts) > 1:
             done = [p for p in self.parts if p.value]
             yes, missing = sum(p.verdict == HOLDS for p in done), len(self.parts) - len(done)
             counted = f"{yes} of {len(self.parts)} hold{f', {missing} not tested' if missing else ''}; "
             text = f"{counted if self.verdict in (HOLDS, FAILS, OPEN) or yes else ''}{part.label}: {text}"
-        return f"{text} ({self.claim.note})" if self.claim.note else text
+        note = part.note or self.claim.note
+        return f"{text} ({note})" if note else text
 
     @property
     def papers(self) -> str:
@@ -237,14 +233,6 @@ def _reasons(given: list[str]) -> str:
 
 def _some(names: list[str]) -> str:
     return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
-
-
-def combine(verdicts: list[str]) -> str:
-    """The verdict on a sentence about several rows."""
-    for verdict in (FAILS, UNTESTED, OPEN):  # one that fails is enough, whatever else was not run
-        if verdict in verdicts:
-            return verdict
-    return HOLDS if verdicts else UNTESTED
 
 
 def frame(profile: str) -> pd.DataFrame:

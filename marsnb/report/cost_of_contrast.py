@@ -1,6 +1,7 @@
 """Notebook 11: time and memory of Eq. 6 against Eq. 7, where Eq. 6 stops fitting, and what the paper says of it."""
 
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy import stats
 
 from marsnb.report.measure_contrast import BATCHED, CLASSES, DIM, GIB, IMAGES, SIDES, measured, similarities
 from marsnb.report.style import BLUE, GREY, ORANGE, RED, caption, make
@@ -46,13 +48,23 @@ def single(frame: pd.DataFrame, equation: str) -> pd.DataFrame:
     return mine.sort_values("elements", ignore_index=True)
 
 
-def slope(frame: pd.DataFrame, equation: str, what: str) -> float:
-    """Exponent p of ``what`` = a N^p, fitted on a log-log scale from `SETTLED` on; NaN for fewer than two sizes."""
+def growth(frame: pd.DataFrame, equation: str, what: str) -> tuple[float, float]:
+    """Exponent p of ``what`` = a N^p, fitted on a log-log scale from `SETTLED` on, and its 95 % uncertainty.
+
+    NaN for fewer than two sizes; of two sizes the uncertainty is infinite.
+    """
     mine = single(frame, equation)
     mine = mine[mine["side"] >= SETTLED]
     if len(mine) < 2:
-        return float("nan")
-    return float(np.polyfit(np.log(mine["elements"]), np.log(mine[what]), 1)[0])
+        return float("nan"), float("nan")
+    fit = stats.linregress(np.log(mine["elements"]), np.log(mine[what]))
+    arm = float(stats.t.ppf(0.975, len(mine) - 2) * fit.stderr) if len(mine) > 2 else inf
+    return float(fit.slope), arm
+
+
+def slope(frame: pd.DataFrame, equation: str, what: str) -> float:
+    """The exponent alone."""
+    return growth(frame, equation, what)[0]
 
 
 def need_of_eq6(frame: pd.DataFrame, side: int, images: int = 1) -> float:

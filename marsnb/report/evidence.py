@@ -1,6 +1,5 @@
 """What a claim is held against: values with their 95 % intervals, from the ledger, its curves and the counts."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import hypot, inf, isfinite, sqrt
@@ -10,15 +9,17 @@ import pandas as pd
 from scipy import stats
 
 from marsnb import paths, recipes
+from marsnb.report.convergence import CONVERGED, settled
 from marsnb.report.measured import PERCENT, measure, runs_of
+from marsnb.report.style import is_synthetic
 from marsnb.training import ledger
 from marsnb.training.spec import row_runs
 
 COVERAGE = 0.95
-COUNTED = ("table01", "table02", "fig02b")
-"""Kept tables of counts."""
-SETTLED = (0.90, 0.98)
-"""Shares of a curve's way from its first to its last value at which it may be called converged; both are tried."""
+KEPT = {
+    "table01": "01", "table02": "01", "fig02b": "01", "fig_cost": "11", "fig_steps": "14", "fig_separation": "18"
+}  # fmt: skip
+"""Kept numbers that are not from the ledger, and the notebook that writes them."""
 
 
 class Untested(Exception):  # noqa: N818  (no error: a verdict, and its reason)
@@ -30,7 +31,7 @@ class Value:
     """A number with its 95 % interval, infinite where nothing is known of it.
 
     Attributes:
-        n: how many seeds, 0 where nothing is drawn and so nothing is uncertain.
+        n: how many seeds, 0 where nothing was trained.
     """
 
     value: float
@@ -71,7 +72,7 @@ def scale(profile: str) -> str:
 
 def stamp(profile: str) -> tuple[object, ...]:
     """Names and times of the files that a profile's evidence is read from."""
-    kept = (paths.figures(profile) / name for name in ("runs.csv", "curves.csv", *(f"{stem}.csv" for stem in COUNTED)))
+    kept = (paths.figures(profile) / name for name in ("runs.csv", "curves.csv", *(f"{stem}.csv" for stem in KEPT)))
     files = [*kept, *paths.recipes().glob("*.yaml")]
     return tuple((str(path), path.stat().st_mtime_ns) for path in files if path.is_file())
 
@@ -106,7 +107,7 @@ class Evidence:
 
     def __init__(self, profile: str) -> None:
         self.profile, self.scale = profile, scale(profile)
-        self._tables: dict[str, dict[str, tuple[str, bool]]] = {}
+        self._tables: dict[str, dict[str, tuple[str, str, str]]] = {}
         self._runs: dict[str, pd.DataFrame] = {}
 
     @cached_property
@@ -130,13 +131,19 @@ class Evidence:
             if table not in recipes.trainable():
                 raise Untested(f"no recipe yet: {table}")
             runs = row_runs(table, self.profile)
-            self._tables[table] = {row.id: (key, spec.start == "random" != row.start) for row, key, spec in runs}
+            self._tables[table] = {row.id: (key, row.start, spec.start) for row, key, spec in runs}
         if row_id not in self._tables[table]:
             raise Untested(f"no such row yet: {table}/{row_id}")
-        key, other_question = self._tables[table][row_id]
-        if other_question and self.scale == "reduced":
+        key, theirs, ours = self._tables[table][row_id]
+        if ours == "random" != theirs and self.scale == "reduced":
             raise Untested(f"from random weights here, which is another question: {table}/{row_id}")
         return key
+
+    def starts(self, term: str) -> tuple[str, str]:
+        """Start weights of a row: the paper's, and those of this profile."""
+        self.key(term)
+        table, row_id = term.split("@")[0].split("/", 1)
+        return self._tables[table][row_id][1:]
 
     def runs(self, term: str) -> pd.DataFrame:
         """A row's lines in the ledger; its runs may have seen generated images only where the profile says so."""
@@ -166,12 +173,21 @@ class Evidence:
         return Value(m.mean, low, high, m.n)
 
     def series(self, term: str, curve: str) -> list[pd.Series]:
-        """A row's curve, one per seed, by epoch."""
+        """A row's curve, one per seed, by epoch: in segmentation, from the first with cross entropy, as in Fig. 11."""
         ids = self.runs(term)["run_id"].unique()
-        mine = self.curves[self.curves["run_id"].isin(ids) & (self.curves["metric"] == curve)]
-        if mine.empty:
+        mine = self.curves[self.curves["run_id"].isin(ids)]
+        joint = recipes.load_table(term.split("/", 1)[0]).task == "segmentation"
+        found = [one for _, run in mine.groupby("run_id") if len(one := _curve(run, curve, joint))]
+        if not found:
             raise Untested(f"its runs have no curve {curve}: {term}")
-        return [one.sort_values("epoch").set_index("epoch")["value"] for _, one in mine.groupby("run_id")]
+        return found
+
+    def joined(self, term: str) -> float | None:
+        """Half an epoch before pseudo labels join, counted as in `series`; ``None`` where they never do."""
+        try:
+            return float(self.series(term, "pseudo_share")[0].index[0]) - 0.5
+        except Untested:
+            return None
 
     def last(self, term: str, curve: str) -> Value:
         """Where a curve ends; for one seed, give or take how far the later half of its epochs, two at least, is off."""
@@ -183,64 +199,25 @@ class Evidence:
         arm = float((late - end).abs().max()) if len(late) > 1 else inf
         return Value(end, end - arm, end + arm, 1)
 
-    def settled(self, term: str, curve: str) -> Value:
-        """Epoch from which a curve stays beyond a share of its way; for one seed the interval is over ``SETTLED``."""
-        ends = [[_settled(one, part) for part in SETTLED] for one in self.series(term, curve)]
-        if len(ends) > 1:
-            return over_seeds([float(np.mean(pair)) for pair in ends])
-        return Value(float(np.mean(ends[0])), min(ends[0]), max(ends[0]), 1)
+    def settled(self, term: str, curve: str) -> list[list[int]]:
+        """Epoch in which a curve has converged, for each seed and each of ``CONVERGED``."""
+        return [[settled(one, near) for near in CONVERGED] for one in self.series(term, curve)]
 
     def counts(self, stem: str) -> pd.DataFrame:
-        """A kept table of counts, ``figures/<profile>/STEM.csv``."""
+        """Kept numbers, ``figures/<profile>/STEM.csv``; from generated images only where the profile says so."""
         at = paths.figures(self.profile) / f"{stem}.csv"
         if not at.is_file():
-            raise Untested(f"not counted at this profile: {stem}.csv (notebook 01 writes it)")
-        return pd.read_csv(at)
-
-    def total(self, what: str) -> Value:
-        """A count of the data: ``images``, ``classes``, ``test classes``, ``early pairs`` or ``unlabelled`` (%)."""
-        return TOTALS[what](self)
-
-
-def _settled(values: pd.Series, part: float) -> float:
-    way = float(values.iloc[-1] - values.iloc[0])
-    beyond = (values - (values.iloc[0] + part * way)) * np.sign(way) >= 0  # the last epoch always is
-    stays = beyond[::-1].astype(int).cummin()[::-1]
-    return float(stays.idxmax())
+            raise Untested(f"not measured at this profile: {stem}.csv (notebook {KEPT[stem]} writes it)")
+        frame = pd.read_csv(at)
+        if self.scale != "synthetic" and "data" in frame and is_synthetic(frame):
+            raise Untested(f"counted on generated images: {stem}.csv")
+        return frame
 
 
-def _exact(number: float) -> Value:
-    return Value(number, number, number)
-
-
-def _early(evidence: Evidence) -> Value:
-    first = evidence.counts("fig02b").iloc[0]
-    early, late = int(first["train_val_images"]), int(first["test_images"])
-    return share(early, early + late)
-
-
-def _unlabelled(evidence: Evidence) -> Value:
-    table = evidence.counts("table02")
-    mine = table[table["metric"] == "unlabelled"]
-    if mine.empty:
-        raise Untested("table02.csv has no line `unlabelled` yet")
-    line = mine.iloc[0]
-    arm = float(stats.norm.ppf((1 + COVERAGE) / 2) * line["measured_std"] / sqrt(line["n"]))  # over images
-    return Value(float(line["measured_mean"]), line["measured_mean"] - arm, line["measured_mean"] + arm, 1)
-
-
-def _test_images(evidence: Evidence) -> pd.Series:
-    table = evidence.counts("table01")
-    return table[table["column"] == "Test"]["measured_mean"]
-
-
-TOTALS: dict[str, Callable[[Evidence], Value]] = {
-    "images": lambda found: _exact(float(found.counts("table01")["measured_mean"].sum())),
-    "classes": lambda found: _exact(float(found.counts("table01")["row"].nunique())),
-    "test classes": lambda found: _exact(float((_test_images(found) > 0).sum())),
-    "early pairs": _early,
-    "unlabelled": _unlabelled,
-}
+def _curve(run: pd.DataFrame, metric: str, from_ce: bool) -> pd.Series:
+    values = run[run["metric"] == metric].sort_values("epoch").set_index("epoch")["value"]
+    before = run.loc[run["metric"] == "ce", "epoch"].min() - 1 if from_ce else 0
+    return values[values.index > before].rename(index=lambda epoch: int(epoch - before))
 
 
 def finite(value: Value) -> bool:

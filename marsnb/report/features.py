@@ -14,14 +14,23 @@ from numpy.typing import NDArray
 from marsnb.report.elements import IMAGES, LAYERS, PER_IMAGE, SEED, Sample, sample
 from marsnb.report.quality import NOT_TESTED
 from marsnb.report.sentences import scale_note
-from marsnb.report.separation import DRAWS, METRICS, Separation, draws, interval, separate
+from marsnb.report.separation import (
+    ALL,
+    CHANGE,
+    DRAWS,
+    METRICS,
+    PAPERS_LAYER,
+    Separation,
+    draws,
+    interval,
+    separate,
+)
 from marsnb.report.style import BLACK, BLUE, GREY, ORANGE, caption, is_synthetic, make
 from marsnb.report.terrain import COLOURS
 
 SERIES = {"baseline": (ORANGE, "o"), "ours": (BLUE, "D")}
 MARKS = ("o", "s", "^", "D")
 """Of the classes, beside their colours."""
-ALL = "all classes"
 NEIGHBOURS = 15
 """Of UMAP: its default."""
 PAIRS_NEAR = ("soil", "sand")
@@ -30,8 +39,6 @@ SCATTERED = "big rock"
 """The class that the paper finds more scattered."""
 NO_HEAD = "the baseline does not\ntrain this head"
 SHARE = "share of resamples where nearest"
-PAPERS_LAYER = "encoder"
-"""Section 7.4: "the output of the last layer in the encoder"."""
 TITLES = {
     "silhouette": "silhouette",
     "intra": "distance within a class",
@@ -142,7 +149,7 @@ def _rows(layer: str, apart: dict[tuple[str, str], Separation], found: Sample) -
         for metric in METRICS:
             for k, name in enumerate((ALL, *found.class_names)):
                 change = mine["ours"].values[metric][:, k] - mine["baseline"].values[metric][:, k]
-                yield layer, "ours - baseline", name, metric, *interval(change)
+                yield layer, CHANGE, name, metric, *interval(change)
 
 
 def _draw_numbers(frame: pd.DataFrame) -> Figure:
@@ -198,7 +205,7 @@ def features_text(profile: str, frame: pd.DataFrame) -> str:
         for metric in METRICS:
             values = [at.loc[(layer, s, ALL, metric)] if (layer, s, ALL, metric) in at.index else None for s in SERIES]
             cells = ["" if v is None else f"{v['value']:.3f}" for v in values]
-            key = (layer, "ours - baseline", ALL, metric)
+            key = (layer, CHANGE, ALL, metric)
             if key in at.index:
                 change = at.loc[key]
                 cells += [f"{change['value']:+.3f} ({change['low']:+.3f} to {change['high']:+.3f})"]
@@ -220,7 +227,7 @@ def _statements(at: Any, synthetic: bool) -> Iterator[str]:
     if synthetic:
         yield f"- What the paper says of Fig. 12 is about Mars: {NOT_TESTED}."
     else:
-        intra, inter = (at.loc[(PAPERS_LAYER, "ours - baseline", ALL, metric)] for metric in ("intra", "inter"))
+        intra, inter = (at.loc[(PAPERS_LAYER, CHANGE, ALL, metric)] for metric in ("intra", "inter"))
         yield f'- "More compact": the distance within a class is {_verdict(intra, -1)}.'
         yield f'- "More separable": the distance to other classes is {_verdict(inter, 1)}.'
     for series in SERIES:

@@ -64,7 +64,8 @@ def what_we_see(profile: str) -> str:
     text = [scale_note(profile), *(f"- {sentence}" for sentence in found if sentence)]
     text.append(
         "\nAll this is measured where there is a label. Pseudo labels go where there is none: where annotators "
-        "disagreed, far away, or on the rover. Expect them to be right less often there; no label can tell."
+        "disagreed, far away, or on the rover. Expect them to be right less often there; no label can tell. "
+        "Notebook 19 asks whether the estimates get better by more than the curves waver."
     )
     return "\n".join(text)
 

@@ -9,6 +9,10 @@ DRAWS = 1000
 """Resamples of the images."""
 METRICS = ("silhouette", "intra", "inter", "ratio")
 """Silhouette; mean distance within a class; to the other classes; the latter over the former."""
+ALL, CHANGE = "all classes", "ours - baseline"
+"""Names of a mean over the classes, and of a difference, in the kept numbers."""
+PAPERS_LAYER = "encoder"
+"""Section 7.4: "the output of the last layer in the encoder"."""
 
 Floats = NDArray[np.float64]
 

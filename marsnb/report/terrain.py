@@ -1,6 +1,5 @@
 """Figures of terrain: areas per class (Fig. 2b), and images with their labels (Fig. 5)."""
 
-import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from marsnb.data.base import Image
 from marsnb.data.segmentation import UNLABELLED, Mask, SegmentationData, open_pairs
-from marsnb.report.areas import COLUMNS, class_areas, open_terrain, paper_areas, pixel_areas, shares
+from marsnb.report.areas import COLUMNS, STOP, class_areas, open_terrain, paper_areas, pixel_areas, shares
 from marsnb.report.style import BLACK, BLUE, GREY, ORANGE, PURPLE, RED, YELLOW, caption, make
 
 COLOURS = (PURPLE, BLUE, YELLOW, RED)
@@ -28,8 +27,6 @@ SAME_VIEW = 0.8
 """Correlation of the relief from which two images of one stop of the rover count as the same view."""
 ENOUGH = 0.3
 """Share of the pixels that both masks must label for a comparison."""
-STOP = re.compile(r"EDR_[FD](\d{7})")
-"""Site and drive in a Navcam name: equal where the rover stood still."""
 MIXED = "much of one class"
 TWINS = "the same view twice"
 _UNLIKE = (

@@ -13,6 +13,7 @@ from marsnb.report.evidence import Evidence, printed
 from marsnb.report.explain import COLLAPSED
 from marsnb.report.figures import figure
 from marsnb.training import ledger
+from tests.fake import segmentation_ledger
 
 RANK, SCORE = "effective_rank", "test/top1"
 ROWS = ["table04/moco-ls"]
@@ -61,27 +62,92 @@ def test_rises(last: list[float], expected: str) -> None:
 
 @pytest.mark.parametrize(
     ("other", "expected"),
-    [([0, 0, 0, 0, 0, 1], HOLDS), ([1, 1, 1, 1, 1, 1], FAILS), ([0, 0.2, 0.92, 0.92, 0.99, 1], OPEN)],
+    [([0, 0, 0, 0, 0, 1], HOLDS), ([1, 1, 1, 1, 1, 1], FAILS), ([0, 0.2, 0.96, 0.96, 0.98, 1], OPEN)],
 )
 def test_sooner(other: list[float], expected: str) -> None:
-    curve("moco-ls", SCORE, [0, 0.5, 0.6, 0.95, 0.99, 1])  # 0.9 of the way in epoch 4, 0.98 in epoch 5
+    curve("moco-ls", SCORE, [0, 0.5, 0.6, 0.96, 0.995, 1])  # within 5 % from epoch 4 on, within 1 % from epoch 5 on
     curve("moco-lu", SCORE, other)
     assert judged("sooner", pairs=PAIRS, curve=SCORE).verdict == expected
+
+
+SEGMENTED = [["table09/final", "table09/baseline"]]
+STEPS = {"final": ("pretrain", "joint", "pseudo"), "baseline": ("ce", "ce")}
+
+
+def scores(row: str, values: list[float], metric: str = "test/miou") -> None:
+    """Give a row of Table 9 these values, from its first epoch with cross entropy on; pretraining scores 1."""
+    key, frame = Evidence("lite").key(f"table09/{row}"), ledger.read_curves("lite")
+    length = len(values) // 2
+    before = length if row == "final" else 0
+    lines = segmentation_ledger.curve_lines(f"{key}-abc123-s0", STEPS[row], length, 1.0)
+    curves = pd.DataFrame(lines)
+    at = curves["metric"] == metric
+    curves.loc[at, "value"] = [1.0] * before + values
+    pd.concat([frame[~frame["run_id"].str.startswith(f"{key}-")], curves]).to_csv(
+        ledger.curves_path("lite"), index=False
+    )
+
+
+FLAT = [0.5, 0.55, 0.6, 0.6, 0.6, 0.6]
+
+
+@pytest.mark.parametrize(
+    ("values", "control", "expected"),
+    [
+        ([0.5, 0.6, 0.7, 0.4, 0.6, 0.8], FLAT, HOLDS),
+        ([0.5, 0.6, 0.7, 0.8, 0.9, 1], FLAT, FAILS),
+        ([0.5, 0.7, 0.6, 0.5, 0.4, 0.5], FLAT, OPEN),
+        ([0.5, 0.6, 0.7, 0.4, 0.6, 0.8], [0.5, 0.6, 0.8, 0.3, 0.6, 0.8], FAILS),  # both fall there
+    ],
+)
+def test_dip(values: list[float], control: list[float], expected: str) -> None:
+    segmentation_ledger.fill("lite", 9)
+    scores("final", values)
+    scores("baseline", control)
+    assert judged("dip", pairs=SEGMENTED, curve="test/miou").verdict == expected
+
+
+def test_dip_needs_epochs_on_both_sides() -> None:
+    segmentation_ledger.fill("lite", 9)
+    scores("final", [0.5, 0.6])
+    assert "too few" in judged("dip", pairs=SEGMENTED, curve="test/miou").why
 
 
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ([0.5, 0.6, 0.7, 0.4, 0.6, 0.8], HOLDS),
-        ([0.5, 0.6, 0.7, 0.8, 0.9, 1], FAILS),
-        ([0.5, 0.7, 0.6, 0.5, 0.4, 0.5], OPEN),
+        ([0.5, 0.65, 0.7, 0.7, 0.7, 0.7], HOLDS),
+        ([0.4, 0.4, 0.4, 0.5, 0.5, 0.5], FAILS),
+        ([0.4, 0.4, 0.4, 0.5, 0.7, 0.7], FAILS),  # not before pseudo labels join
     ],
 )
-def test_dip(values: list[float], expected: str) -> None:
-    curve("moco-ls", SCORE, values)
-    assert judged("dip", rows=ROWS, curve=SCORE).verdict == expected
-    curve("moco-ls", SCORE, values[:3])
-    assert "too few" in judged("dip", rows=ROWS, curve=SCORE).why
+def test_quick(values: list[float], expected: str) -> None:
+    segmentation_ledger.fill("lite", 9)
+    scores("final", values)
+    scores("baseline", FLAT)
+    assert judged("quick", pairs=SEGMENTED, curve="test/miou").verdict == expected
+
+
+def test_quick_is_undecided_where_the_end_of_the_other_curve_is() -> None:
+    segmentation_ledger.fill("lite", 9)
+    scores("final", [0.5, 0.65, 0.7, 0.7, 0.7, 0.7])
+    scores("baseline", [0.5, 0.55, 0.6, 0.3, 0.6, 0.6])
+    item = judged("quick", pairs=SEGMENTED, curve="test/miou")
+    assert item.verdict == OPEN and item.measured.startswith("+1.50 [-3.50, +2.50] epochs")
+
+
+@pytest.mark.parametrize(
+    ("late", "expected"), [([0.8, 0.8, 0.81], HOLDS), ([0.6, 0.6, 0.61], FAILS), ([0.6, 0.7, 0.8], OPEN)]
+)
+def test_rises_since_pseudo_labels_joined(late: list[float], expected: str) -> None:
+    segmentation_ledger.fill("lite", 9)
+    scores("final", [0.2, 0.5, 0.7, *late])
+    assert judged("rises", rows=["table09/final"], curve="test/*", metrics=["miou"]).verdict == expected
+    curves = ledger.read_curves("lite")
+    early = (curves["epoch"] <= 6) & (curves["metric"] == "test/miou")  # three of pretraining, three of both losses
+    curves[~early].to_csv(ledger.curves_path("lite"), index=False)
+    why = judged("rises", rows=["table09/final"], curve="test/*", metrics=["miou"]).why
+    assert why == "no epoch before pseudo labels was scored: final"
 
 
 @pytest.mark.parametrize(
@@ -96,7 +162,7 @@ def test_cost(fake_ledger: ModuleType, speed: float, memory: float, device: str,
 
 
 def test_shares_and_totals() -> None:
-    assert "not counted at this profile" in judged("total", "data", total="images", says=30).why
+    assert "not measured at this profile" in judged("total", "data", total="images", says=30).why
     table = pd.DataFrame({
         "row": ["a", "a", "b", "b"], "column": ["Train/Val", "Test"] * 2, "metric": "images",
         "paper_mean": [10, 5, 10, 5], "measured_mean": [10, 0, 10, 10],

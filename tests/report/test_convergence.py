@@ -5,7 +5,8 @@ import pytest
 
 from marsnb.errors import RecipeError
 from marsnb.recipes import load_profile
-from marsnb.report import convergence
+from marsnb.report import claims, convergence, evidence
+from marsnb.report.claim_checks import OPEN
 from marsnb.report.convergence import Drop, drop_at, settled
 from marsnb.report.figures import figure
 from marsnb.training import ledger
@@ -40,6 +41,26 @@ def test_settled_asks_that_the_curve_stays() -> None:
     assert settled(pd.Series([120, 110, 100], index=range(1, 4)), 0.05) == 3  # a curve that falls has not settled above
 
 
+def test_converging_earlier_by_one_bound_alone_is_undecided() -> None:
+    segmentation_ledger.fill("lite", 9)
+    put("baseline", [*spread(0.5, 0.6), *spread(0.61, 0.7)])
+    put("final", [*[0.78] * (2 * EPOCHS - 1), 0.8])  # within 5 % from the start, within 1 % in the end
+    assert convergence.what_we_see("lite").count("**undecided here**, since the two bounds disagree") == 2
+    found = {item.claim.id: item for item in claims.judge("lite")}
+    assert found["converges"].verdict == OPEN
+
+
+def test_claims_and_figure_tell_convergence_by_one_function() -> None:
+    assert evidence.settled is settled
+    segmentation_ledger.fill("lite", 9)
+    put("baseline", [*spread(0.3, 0.5), *spread(0.51, 0.7)])
+    put("final", [*spread(0.8, 0.8), *spread(0.79, 0.8)])
+    mine = evidence.Evidence("lite").settled("table09/final", "test/miou")
+    assert mine == [[1, EPOCHS + 2]]  # pretraining is not counted
+    row = next(line for line in convergence.convergence_table("lite").splitlines() if "| Final Method |" in line)
+    assert row.endswith("| 1 | 6 | 1 | 6 |")
+
+
 def test_a_drop_and_its_recovery() -> None:
     values = pd.Series([70, 80, 75, 74, 81, 83], index=range(1, 7))
     assert drop_at(values, 2.5) == Drop(80, 75, 74, 83, 3)
@@ -71,7 +92,7 @@ def test_missing_rows_name_the_command() -> None:
 def test_the_papers_readings_hold_on_curves_made_for_them() -> None:
     segmentation_ledger.fill("lite", 9)
     put("baseline", [*spread(0.3, 0.5), *spread(0.51, 0.7)])
-    put("final", [*spread(0.79, 0.8), *spread(0.78, 0.82)])
+    put("final", [*spread(0.79, 0.8), 0.78, *[0.815] * (EPOCHS - 2), 0.82])
     text = convergence.what_we_see("lite")
     assert text.count("**holds here**") == 8 and "does not hold" not in text
     assert "It goes from 80.00 to 78.00 (-2.00 points" in text

@@ -47,7 +47,7 @@ def lab(colour: str, eye: str) -> np.ndarray:
 
 def test_table_2_compares_shares(fake: FakeAI4Mars) -> None:
     long = table(2, "lite")
-    assert list(long.columns) == COLUMNS and len(long) == 16
+    assert list(long.columns) == COLUMNS and len(long) == 19
     shares = long[long["metric"] == "share"]
     assert shares.groupby("column")["measured_mean"].sum().tolist() == pytest.approx([100, 100])
     assert shares["measured_mean"].tolist() == pytest.approx([25] * 8)  # four equal bands in every fake mask
@@ -55,8 +55,12 @@ def test_table_2_compares_shares(fake: FakeAI4Mars) -> None:
     areas_only = long[long["metric"] == "area"]
     assert areas_only["difference"].isna().all()
     assert areas_only["paper_mean"].sum() == pytest.approx(9.4803e9)
+    bare = long[long["row"] == areas.BARE].set_index("metric")
+    assert bare["measured_mean"].tolist() == pytest.approx([50] * 3) and set(bare["n"]) == {12}  # one stop
+    assert bare.loc["unlabelled", "difference"] == pytest.approx(50 - 44.83)
     text = markdown(2, "lite")
     assert "| big rock | 6.35e7 | 1.09 | 25.00 | +23.91 | 2.28e7 | 0.62 | 25.00 | +24.38 |" in text
+    assert "Of all pixels, 50.00 % have no label (paper: 44.83)" in text
     assert [path.name for path in write_table(2, "lite")] == ["table02.csv", "table02.md"]
 
 
