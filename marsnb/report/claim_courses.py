@@ -128,7 +128,8 @@ def dip(evidence: Evidence, claim: "Claim") -> list[Part]:
 
     def part(pair: tuple[str, str], curve: str, label: str) -> Part:
         ours, control = (_fall(evidence, term, curve, pair[0]) for term in pair)
-        return Part(label, combine([within(ours, 0, inf), within(ours - control, 0, inf)]), ours)
+        both = sorted((ours, ours - control), key=lambda value: value.value)
+        return Part(label, combine([within(value, 0, inf) for value in both]), both[0])
 
     return _by_curve(claim, "falls further than", part)
 
