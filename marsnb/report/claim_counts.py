@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -59,7 +59,7 @@ def _early(evidence: Evidence, name: str, says: float) -> Part:
 def _unlabelled(evidence: Evidence, name: str, says: float) -> Part:
     """Undecided where only the pairs labelled by experts, which are not here, could make up for the distance."""
     table = evidence.counts("table02")
-    lines = table[table["row"] == areas.BARE].set_index("metric")
+    lines: Any = table[table["row"] == areas.BARE].set_index("metric")
     if lines.empty:
         raise Untested("written before unlabelled pixels were counted: table02.csv (notebook 01 writes it)")
     middle, low, high = (float(lines.at[f"unlabelled{end}", "measured_mean"]) for end in ("", "_low", "_high"))
@@ -165,7 +165,7 @@ def separated(evidence: Evidence, claim: "Claim") -> list[Part]:
     def part(metric: str, sign: int) -> Part:
         frame = evidence.counts("fig_separation")
         mine = frame[(frame["layer"] == PAPERS_LAYER) & (frame["series"] == CHANGE) & (frame["class"] == ALL)]
-        line = mine.set_index("metric").loc[metric]
+        line: Any = mine.set_index("metric").loc[metric]
         middle, *ends = (PERCENT * sign * float(line[name]) for name in ("value", "low", "high"))
         value = Value(middle, min(ends), max(ends), 1)
         return Part(APART[metric], within(value, 0, inf), value, "hundredths", note=_sample(frame))
@@ -201,4 +201,5 @@ def _nearer(evidence: Evidence, names: tuple[str, ...], series: str) -> Part:
 
 
 def _hundredths(line: dict) -> Value:
-    return Value(*(PERCENT * float(line[name]) for name in ("value", "low", "high")), 1)
+    value, low, high = (PERCENT * float(line[name]) for name in ("value", "low", "high"))
+    return Value(value, low, high, 1)

@@ -104,7 +104,8 @@ def quick(evidence: Evidence, claim: "Claim") -> list[Part]:
         ours, end, joined = _mean(evidence, pair[0], curve), evidence.last(pair[1], curve), evidence.joined(pair[0])
         if joined is None:
             raise Untested(f"its runs have no pseudo labels: {pair[0]}")
-        value = Value(*(joined - _passes(ours, level) for level in (end.value, end.high, end.low)), end.n)
+        middle, low, high = (joined - _passes(ours, level) for level in (end.value, end.high, end.low))
+        value = Value(middle, low, high, end.n)
         return Part(label, within(value, 0, inf), value, "epochs")
 
     return _by_curve(claim, "past", part)
