@@ -1,5 +1,6 @@
 """What every test shares: folders of its own, one thread per worker, and a word on why a test is skipped."""
 
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,27 @@ def _session_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     """Fixtures that outlive a test write into a folder of the session."""
     with pytest.MonkeyPatch.context() as patch:
         _isolate(patch, tmp_path_factory.mktemp("session"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _drawn_once() -> Iterator[None]:
+    """Most tests need the same synthetic images, each in a cache of its own: a process draws an image once."""
+    from marsnb.data.base import Image
+    from marsnb.data.synthetic import SyntheticSource
+
+    draw = SyntheticSource.decode
+    drawn: dict[tuple[object, ...], Image] = {}
+
+    @functools.wraps(draw)
+    def decode(self: SyntheticSource, index: int, size: int) -> Image:
+        key = self.seed, self.names[index], self.labels[index], self.damage[index], size  # all it is drawn from
+        if key not in drawn:
+            drawn[key] = draw(self, index, size)
+        return drawn[key].copy()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SyntheticSource, "decode", decode)
         yield
 
 

@@ -12,7 +12,7 @@ import pytest
 from marsnb.data import DATASETS
 from marsnb.data._synthetic_render import DAMAGE, SHAPES, resample
 from marsnb.data._synthetic_scenes import CLASSES, COLOURS, SCENES
-from marsnb.data.synthetic import PROTOCOLS, counts_like_table1, frame_of, open_synthetic
+from marsnb.data.synthetic import PROTOCOLS, SyntheticSource, counts_like_table1, frame_of, open_synthetic
 from marsnb.errors import DataError
 
 MSL_NAMES = (
@@ -25,6 +25,14 @@ PATTERN = re.compile(r"^\d{4}(ML|MR|MH)\d{6}\d{3}\d{2}\d{5}[EI]01_SYNT\.JPG$")
 
 def sol(name):
     return int(name[:4])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def every_time():
+    """Draw an image whenever one is asked for, unlike in the other tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SyntheticSource, "decode", SyntheticSource.decode.__wrapped__)
+        yield
 
 
 @pytest.fixture(scope="module")
