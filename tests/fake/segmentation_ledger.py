@@ -57,14 +57,16 @@ def confident(value: float) -> dict[str, float]:
 
 def fill(profile: str, number: int, leave_out: tuple[str, ...] = (), seeds: int = 1, **changes: object) -> None:
     """Write a ledger in which every row of a segmentation table but ``leave_out`` was run."""
+    runs: dict[str, tuple[list[dict], list[dict]]] = {}
     for i, (row, key, spec) in enumerate(row_runs(number, profile)):
         if row.id in leave_out:
             continue
         steps = steps_of(row.id)
         for seed in range(seeds):
             final = 0.8 + 0.02 * i + 0.002 * seed
+            run_id = f"{key}-abc123-s{seed}"
             run = {
-                "run_id": f"{key}-abc123-s{seed}", "recipe": f"table{number:02d}/{row.id}", "task": "segmentation",
+                "run_id": run_id, "recipe": f"table{number:02d}/{row.id}", "task": "segmentation",
                 "method": spec.method, "backbone": "b", "start": "s", "data": "ai4mars", "fingerprint": "abc123def",
                 "seed": seed, "epochs": len(steps) * spec.epochs, "steps": 360, "device": "cpu", "seconds": 60.0,
                 "images_per_s": 50.0, "peak_memory": 1, "versions": "v", "commit": "c", "date": "2026-01-01",
@@ -72,4 +74,7 @@ def fill(profile: str, number: int, leave_out: tuple[str, ...] = (), seeds: int 
             } | changes  # fmt: skip
             values = {m + end: final + d for m in METRICS for end, d in (("", 0), ("_low", -0.02), ("_high", 0.02))}
             lines = [{**run, "metric": metric, "value": value} for metric, value in values.items()]
-            ledger.append(profile, lines, curve_lines(str(run["run_id"]), steps, spec.epochs, final))
+            runs.pop(run_id, None)  # of rows that share a run, the last one's
+            runs[run_id] = lines, curve_lines(run_id, steps, spec.epochs, final)
+    lines, curves = ([line for parts in runs.values() for line in parts[k]] for k in range(2))
+    ledger.append(profile, lines, curves)  # at once: each reads the whole ledger

@@ -90,13 +90,17 @@ def fill(
     around that value.
     """
     of_task = pixel_lines if load_table(number).task == "segmentation" else run_lines
+    runs: dict[str, list[dict]] = {}
     for i, (row, key, _) in enumerate(row_runs(number, profile)):
         if row.id in leave_out:
             continue
         value = (top1 or {}).get(row.id, 0.7 + 0.01 * i)
         for seed in range(seeds):
             lines = of_task(key, seed, value + 0.002 * seed, **changes)
-            ledger.append(profile, lines, curve_lines(lines[0]["run_id"]))
+            runs.pop(lines[0]["run_id"], None)  # of rows that share a run, the last one's
+            runs[lines[0]["run_id"]] = lines
+    curves = [point for run_id in runs for point in curve_lines(run_id)]
+    ledger.append(profile, [line for lines in runs.values() for line in lines], curves)  # at once: each reads it whole
     return ledger.read(profile)
 
 
