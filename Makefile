@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# Python keeps what it compiles, whatever the shell says: else every process would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help reproduce test lint lab bench clean
 
 PYTHON ?= python3
