@@ -180,8 +180,8 @@ def test_outputs_of_the_smoke_profile_are_not_kept() -> None:
 @pytest.mark.parametrize("code", ["import marsnb", "import marsnb.cli"])
 def test_import_is_light(code: str) -> None:
     heavy = "{'torch', 'pandas', 'matplotlib', 'sklearn', 'pytorch_lightning'}"
-    seconds = [run_python(f"{code}, sys; assert not {heavy} & sys.modules.keys()") for _ in range(3)]
-    assert min(seconds) < MAX_IMPORT_SECONDS
+    code = f"{code}, sys; assert not {heavy} & sys.modules.keys()"
+    assert any(run_python(code) < MAX_IMPORT_SECONDS for _ in range(3))
 
 
 def test_help_is_light() -> None:
@@ -193,7 +193,7 @@ def test_help_is_light() -> None:
         "except SystemExit as stop: assert not stop.code",
         "assert 'torch' not in sys.modules",
     ]
-    assert min(run_python("\n".join(lines)) for _ in range(3)) < MAX_IMPORT_SECONDS
+    assert any(run_python("\n".join(lines)) < MAX_IMPORT_SECONDS for _ in range(3))
 
 
 def without_times(readme: str) -> str:
