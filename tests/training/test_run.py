@@ -2,14 +2,13 @@
 
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
+import pytorch_lightning as pl
 import torch
 
 from marsnb import paths
@@ -17,7 +16,9 @@ from marsnb.errors import DataError, RecipeError, TrainingError
 from marsnb.methods.classification import METHODS
 from marsnb.training import ledger
 from marsnb.training.classification import open_data
+from marsnb.training.recorder import Recorder
 from marsnb.training.run import make_spec, pick_device, run, run_id_of
+from tests.forked import in_a_process
 
 TINY = {
     "dataset": "synthetic",
@@ -76,62 +77,59 @@ def test_what_is_measured_is_not_trained_again():
     assert ledger.ledger_path("smoke").read_text() == text
 
 
-# Each way to die is patched into the process that trains; the next process has no patch.
-DEATHS = {
-    "in the middle of an epoch": """
-        old = Recorder.on_train_batch_end
-        def batch_end(self, trainer, *rest):
-            old(self, trainer, *rest)
-            if trainer.global_step == 3: die()
-        Recorder.on_train_batch_end = batch_end
-    """,
-    "while the checkpoint is written": """
-        def save(self, path, *rest, **more):
-            if self.current_epoch == 1:
-                open(path, "wb").write(b"half"); die()
-            return old(self, path, *rest, **more)
-        old = pl.Trainer.save_checkpoint
-        pl.Trainer.save_checkpoint = save
-    """,
-    "after the last epoch, before the ledger": """
-        ledger.append = lambda *rest: die()
-    """,
-}
-SCRIPT = """
-import os, signal, sys, json
-import torch
-torch.set_num_threads(1)
-import pytorch_lightning as pl
-from marsnb.training import ledger
-from marsnb.training.recorder import Recorder
-from marsnb.training.run import make_spec, run
-def die(): os.kill(os.getpid(), signal.SIGKILL)
-{death}
-run(make_spec(**json.loads(sys.argv[1])), "smoke", device="cpu")
-"""
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
-def train_in_a_process(death=""):
-    import json
+def die_in_the_middle_of_an_epoch():
+    ended = Recorder.on_train_batch_end
 
-    script = SCRIPT.format(death=textwrap.dedent(death))
-    command = [sys.executable, "-c", script, json.dumps(TINY)]
-    return subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, cwd=paths.ROOT)
+    def batch_end(self, trainer, *rest):
+        ended(self, trainer, *rest)
+        if trainer.global_step == 3:
+            die()
+
+    Recorder.on_train_batch_end = batch_end
+
+
+def die_while_the_checkpoint_is_written():
+    whole = pl.Trainer.save_checkpoint
+
+    def save(self, path, *rest, **more):
+        if self.current_epoch == 1:
+            Path(path).write_bytes(b"half")
+            die()
+        return whole(self, path, *rest, **more)
+
+    pl.Trainer.save_checkpoint = save
+
+
+def die_after_the_last_epoch_before_the_ledger():
+    ledger.append = die
+
+
+DEATHS = (
+    die_in_the_middle_of_an_epoch, die_while_the_checkpoint_is_written, die_after_the_last_epoch_before_the_ledger
+)  # fmt: skip
+"""Each is patched into the process that trains; the next process has no patch."""
+
+
+def train(death=None):
+    if death is not None:
+        death()
+    run(tiny(), "smoke", device="cpu")
 
 
 @pytest.mark.slow
 def test_killed_anywhere_it_ends_with_the_same_numbers(monkeypatch, tmp_path):
-    done = train_in_a_process()
-    assert done.returncode == 0, done.stderr
+    assert in_a_process(train) == 0
     expected, expected_curves = values(), ledger.read_curves("smoke")
     monkeypatch.setenv("MARSNB_FIGURES", str(tmp_path / "killed"))
     monkeypatch.setenv("MARSNB_RUNS", str(tmp_path / "killed-runs"))
-    for death in DEATHS.values():
-        killed = train_in_a_process(death)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    for death in DEATHS:
+        assert in_a_process(train, death) == -signal.SIGKILL
         assert not ledger.ledger_path("smoke").exists()
-    done = train_in_a_process()
-    assert done.returncode == 0, done.stderr
+    assert in_a_process(train) == 0
     pd.testing.assert_series_equal(values(), expected, check_exact=True)
     pd.testing.assert_frame_equal(ledger.read_curves("smoke"), expected_curves, check_exact=True)
 

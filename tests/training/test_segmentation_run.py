@@ -1,10 +1,7 @@
 """A run of segmentation from spec to ledger: repeatable, resumable after a SIGKILL in each of its steps."""
 
-import json
 import os
 import signal
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
@@ -15,7 +12,9 @@ from marsnb.data.segmentation import UNLABELLED
 from marsnb.errors import DataError, RecipeError, TrainingError
 from marsnb.methods.segmentation import METHODS
 from marsnb.training import ledger
+from marsnb.training.recorder import Recorder
 from marsnb.training.run import make_spec, run
+from tests.forked import in_a_process
 
 TINY = {
     "task": "segmentation",
@@ -58,25 +57,17 @@ def test_steps_follow_each_other_and_pseudo_labels_come_last():
     assert result.metrics["epochs"].iloc[0] == 6 and result.metrics["steps"].iloc[0] == 12
 
 
-# The run dies after the global step that is given: in the middle of pretraining, of joint training, of the last step.
-SCRIPT = """
-import json, os, signal, sys
-import torch
-torch.set_num_threads(1)
-from marsnb.training.recorder import Recorder
-from marsnb.training.run import make_spec, run
-at, old = int(sys.argv[2]), Recorder.on_train_batch_end
-def batch_end(self, trainer, *rest):
-    old(self, trainer, *rest)
-    if trainer.global_step == at: os.kill(os.getpid(), signal.SIGKILL)
-Recorder.on_train_batch_end = batch_end
-run(make_spec(**json.loads(sys.argv[1])), "smoke", device="cpu")
-"""
+def train(die_at=0):
+    """Train; after the global step that is given, the process dies."""
+    ended = Recorder.on_train_batch_end
 
+    def batch_end(self, trainer, *rest):
+        ended(self, trainer, *rest)
+        if trainer.global_step == die_at:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-def train_in_a_process(die_at=0):
-    command = [sys.executable, "-c", SCRIPT, json.dumps(TINY), str(die_at)]
-    return subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, cwd=paths.ROOT)
+    Recorder.on_train_batch_end = batch_end
+    run(tiny(), "smoke", device="cpu")
 
 
 def weights():
@@ -86,18 +77,15 @@ def weights():
 
 @pytest.mark.slow
 def test_killed_in_each_step_it_ends_with_the_same_numbers_and_bank(monkeypatch, tmp_path):
-    done = train_in_a_process()
-    assert done.returncode == 0, done.stderr
+    assert in_a_process(train) == 0
     expected, curves, state = ledger.read("smoke"), ledger.read_curves("smoke"), weights()
     assert state["bank.stored"].sum() > 0
     monkeypatch.setenv("MARSNB_FIGURES", str(tmp_path / "killed"))
     monkeypatch.setenv("MARSNB_RUNS", str(tmp_path / "killed-runs"))
-    for step in (3, 7, 11):
-        killed = train_in_a_process(step)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    for step in (3, 7, 11):  # in the middle of pretraining, of joint training, of the last step
+        assert in_a_process(train, step) == -signal.SIGKILL
         assert not ledger.ledger_path("smoke").exists()
-    done = train_in_a_process()
-    assert done.returncode == 0, done.stderr
+    assert in_a_process(train) == 0
     same = ["run_id", "split", "metric", "value", "n"]
     pd.testing.assert_frame_equal(ledger.read("smoke")[same], expected[same], check_exact=True)
     pd.testing.assert_frame_equal(ledger.read_curves("smoke"), curves, check_exact=True)
