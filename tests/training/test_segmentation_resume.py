@@ -9,7 +9,7 @@ from marsnb.training.run import make_spec, run
 
 TINY = {
     "task": "segmentation", "dataset": "synthetic_terrain", "data_options": {"train": 8, "test": 4}, "image_size": 32,
-    "backbone": "resnet18", "start": "random", "epochs": 1, "steps_per_epoch": 2, "batch_labelled": 4,
+    "backbone": "test_resnet", "start": "random", "epochs": 1, "steps_per_epoch": 2, "batch_labelled": 4,
     "decoder_channels": 16, "curve_images": 4,
 }  # fmt: skip
 
