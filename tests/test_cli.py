@@ -52,8 +52,12 @@ def test_unknown_recipe_key_is_named(monkeypatch, capsys, tmp_path):
     assert "table04.yaml: rows.0.meth" in err
 
 
-def test_a_full_disk_keeps_what_was_measured(monkeypatch, capsys):
-    call(monkeypatch, capsys, "run", "--table", "4", "--row", "linear-probe", "--device", "cpu")
+def test_run_prints_each_row_and_a_full_disk_keeps_what_was_measured(monkeypatch, capsys):
+    words = ("run", "--table", "4", "--row", "linear-probe", "--device", "cpu")
+    code, out, _ = call(monkeypatch, capsys, *words)
+    assert (code, "(measured)" in out, "table04/linear-probe" in out) == (0, True, True)
+    code, out, _ = call(monkeypatch, capsys, *words)
+    assert (code, "(in the ledger)" in out) == (0, True)
     before = ledger.ledger_path("smoke").read_text()
 
     def full(*rest):
@@ -65,14 +69,6 @@ def test_a_full_disk_keeps_what_was_measured(monkeypatch, capsys):
     assert err.count("\n") == 1
     assert "the disk is full while writing last.ckpt" in err
     assert ledger.ledger_path("smoke").read_text() == before
-
-
-def test_run_prints_each_row_and_says_what_it_found(monkeypatch, capsys):
-    words = ("run", "--table", "4", "--row", "linear-probe", "--device", "cpu")
-    code, out, _ = call(monkeypatch, capsys, *words)
-    assert (code, "(measured)" in out, "table04/linear-probe" in out) == (0, True, True)
-    code, out, _ = call(monkeypatch, capsys, *words)
-    assert (code, "(in the ledger)" in out) == (0, True)
 
 
 def test_run_prints_the_metrics_of_segmentation(monkeypatch, capsys, tmp_path):
