@@ -1,5 +1,7 @@
 """Figs 12 and 13: the same elements for both models, images chosen by rule, words that follow the numbers."""
 
+import shutil
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -19,26 +21,40 @@ from marsnb.training.run import run_id_of
 from marsnb.training.spec import row_runs
 
 
+@pytest.fixture(scope="module")
+def made(fake_ledger: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of what the two rows left, had they been trained: random models, their answers, lines in the ledger."""
+    folder = tmp_path_factory.mktemp("pair")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MARSNB_RUNS", str(folder / "runs"))
+        patch.setenv("MARSNB_FIGURES", str(folder / "figures"))
+        for row, key, spec in row_runs(9, "smoke"):
+            if row.id not in elements.PAIR.values():
+                continue
+            data = segmentation.open_data(spec)
+            run_id, fingerprint = run_id_of(spec, data)
+            lines = fake_ledger.run_lines(key, 0, 0.5, run_id=run_id, data=data.name, fingerprint=fingerprint)
+            lines = [
+                {**line, "metric": line["metric"].replace("top1", "acc"), "task": "segmentation"} for line in lines
+            ]
+            ledger.append("smoke", lines, [])
+            method = segmentation.build_method(spec.model_copy(update={"seed": len(row.id)}), 4)
+            at = paths.runs() / run_id
+            at.mkdir(parents=True)
+            torch.save({"state_dict": method.state_dict()}, at / "last.ckpt")
+            arrays = open_pair_arrays(data, spec)
+            scores, _ = score_pixels(method.model, arrays, data.test, torch.device("cpu"))
+            write_matrices({"test": scores}, data, at / "matrices.csv")
+    return folder
+
+
 @pytest.fixture
-def both(fake_ledger: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The two rows as if trained: random models with their checkpoints, their answers and lines in the ledger."""
+def both(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two rows as if trained, in the folders of the test."""
     monkeypatch.setattr(elements, "IMAGES", 8)
     elements._sample.cache_clear()
-    for row, key, spec in row_runs(9, "smoke"):
-        if row.id not in elements.PAIR.values():
-            continue
-        data = segmentation.open_data(spec)
-        run_id, fingerprint = run_id_of(spec, data)
-        lines = fake_ledger.run_lines(key, 0, 0.5, run_id=run_id, data=data.name, fingerprint=fingerprint)
-        lines = [{**line, "metric": line["metric"].replace("top1", "acc"), "task": "segmentation"} for line in lines]
-        ledger.append("smoke", lines, [])
-        method = segmentation.build_method(spec.model_copy(update={"seed": len(row.id)}), 4)
-        folder = paths.runs() / run_id
-        folder.mkdir(parents=True)
-        torch.save({"state_dict": method.state_dict()}, folder / "last.ckpt")
-        arrays = open_pair_arrays(data, spec)
-        scores, _ = score_pixels(method.model, arrays, data.test, torch.device("cpu"))
-        write_matrices({"test": scores}, data, folder / "matrices.csv")
+    shutil.copytree(made / "runs", paths.runs())
+    shutil.copytree(made / "figures" / "smoke", paths.figures("smoke"))
 
 
 def test_elements_have_their_class_and_are_shared(both: None) -> None:
