@@ -57,12 +57,19 @@ def test_every_method_runs_to_the_ledger(method):
     assert (test["label"] == test["prediction"]).mean() == pytest.approx(result.value(), abs=1e-6)
 
 
-def test_equal_seeds_are_equal_and_others_differ(monkeypatch, tmp_path):
-    first = run(tiny(), "smoke", device="cpu")
-    monkeypatch.setenv("MARSNB_FIGURES", str(tmp_path / "again"))
-    monkeypatch.setenv("MARSNB_RUNS", str(tmp_path / "again-runs"))
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """A run in folders of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MARSNB_FIGURES", str(tmp_path_factory.mktemp("first")))
+        patch.setenv("MARSNB_RUNS", str(tmp_path_factory.mktemp("first-runs")))
+        return run(tiny(), "smoke", device="cpu")
+
+
+def test_equal_seeds_are_equal_and_others_differ(first):
     second = run(tiny(), "smoke", device="cpu")
     other = run(tiny(seed=1), "smoke", device="cpu")
+    assert first.fresh and second.fresh
     pd.testing.assert_frame_equal(first.curves, second.curves)
     assert not other.curves["value"].equals(second.curves["value"])
     assert other.run_id.rsplit("-s", 1)[0] == second.run_id.rsplit("-s", 1)[0]
@@ -206,14 +213,11 @@ def test_a_training_list_smaller_than_a_batch_is_named():
         run(tiny(batch_labelled=4096, steps_per_epoch=None, method="cross_entropy"), "smoke", device="cpu")
 
 
-def test_scoring_less_often_changes_the_curve_alone(monkeypatch, tmp_path):
-    often = run(tiny(), "smoke", device="cpu")
-    monkeypatch.setenv("MARSNB_FIGURES", str(tmp_path / "again"))
-    monkeypatch.setenv("MARSNB_RUNS", str(tmp_path / "again-runs"))
+def test_scoring_less_often_changes_the_curve_alone(first):
     seldom = run(tiny(), "smoke", device="cpu", score_every=2)
     scored = seldom.curves[seldom.curves["metric"] == "test/top1"]
     assert scored["epoch"].tolist() == [2, 3]
     same = ["split", "metric", "value", "n"]
-    assert often.metrics[same].equals(seldom.metrics[same])
-    losses = [result.curves.query("metric == 'loss'")["value"].tolist() for result in (often, seldom)]
+    assert first.metrics[same].equals(seldom.metrics[same])
+    losses = [result.curves.query("metric == 'loss'")["value"].tolist() for result in (first, seldom)]
     assert losses[0] == losses[1]
