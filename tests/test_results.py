@@ -65,7 +65,7 @@ def test_the_ledger_was_measured_by_committed_code():
     assert len(commits) and not commits.str.contains("[+]|unknown").any()
 
 
-@pytest.mark.parametrize("number", [6, 7, 9, 10, 11])
+@pytest.mark.parametrize("number", [3, 6, 7, 8, 9, 10, 11])
 def test_every_row_of_the_paper_is_measured_at_lite(number):
     measured = {run_id.split("-")[0] for run_id in ledger.measured("lite")}
     assert {row.id for row, key, _ in row_runs(number, "lite") if not row.control and key not in measured} == set()
