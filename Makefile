@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 # Python keeps what it compiles, whatever the shell says: else every process would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help reproduce test lint lab bench clean
+.PHONY: help reproduce test pytest lint lab bench clean
 
 PYTHON ?= python3
 PROFILE ?= smoke
@@ -21,7 +21,10 @@ help:  ## list these targets
 reproduce: $(INSTALLED)  ## run every notebook; PROFILE=smoke (default), lite or paper; open build/PROFILE/index.html
 	.venv/bin/marsnb reproduce --profile $(PROFILE)
 
-test: lint  ## ruff, mypy and pytest: everything that has to hold
+test: $(INSTALLED)  ## ruff, mypy and pytest: everything that has to hold
+	@$(MAKE) --no-print-directory -j 2 lint pytest
+
+pytest: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2
 
 lint: $(INSTALLED)  ## ruff and mypy only
