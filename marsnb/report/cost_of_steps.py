@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from marsnb import paths, recipes
 from marsnb.report.forest import heading
-from marsnb.report.measure_steps import TABLE, measured
+from marsnb.report.measure_steps import PAIRS, TABLE, measured
 from marsnb.report.style import BLUE, GREEN, GREY, ORANGE, caption, make
 
 DATA = "random images"
@@ -43,16 +43,16 @@ class Cost:
     state: int
 
 
-def fig_steps(profile: str, pairs: int | None = None) -> Path:
+def fig_steps(profile: str, pairs: int = PAIRS) -> Path:
     """Time of a step, of the whole training, and peak memory of every method of Table 8, measured now.
 
     Args:
         profile: whose network and batch are measured.
-        pairs: steps of each method, each beside one of the baseline; the measurement's own number by default.
+        pairs: steps of each method, each beside one of the baseline.
     """
 
     def build(name: str) -> pd.DataFrame:
-        return (measured(name, pairs) if pairs else measured(name)).assign(profile=profile, data=DATA)
+        return measured(name, pairs).assign(profile=profile, data=DATA)
 
     return make("fig_steps", profile, build, _draw)
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from marsnb.report import paper_points, paper_points_terrain
 from marsnb.report.paper_points import Point
 from marsnb.report.style import BLUE, GREY, RED, caption, make
+from marsnb.training.segmentation_metrics import facc_if_even
 
 
 def points() -> list[Point]:
@@ -39,7 +40,8 @@ def fig_facc(profile: str) -> Path:
 def _draw(rows: pd.DataFrame) -> Figure:
     fig, ax = plt.subplots(figsize=(6, 3.8))
     acc = np.linspace(rows["acc"].min() - 0.15, rows["acc"].max() + 0.15, 50)
-    ax.plot(acc, 100 * acc / (200 - acc), color=GREY, linestyle="--", label="ACC / (2 - ACC), frequency-weighted IoU")
+    even = 100 * facc_if_even(acc / 100)
+    ax.plot(acc, even, color=GREY, linestyle="--", label="ACC / (2 - ACC), frequency-weighted IoU")
     odd = (rows["row"] == paper_points_terrain.OUTLIER).to_numpy()
     ax.plot(rows["acc"][~odd], rows["facc"][~odd], "o", color=BLUE, label="rows of Tables 9 to 11")
     ax.plot(rows["acc"][odd], rows["facc"][odd], "X", color=RED, ms=8, label="λ_s = 0.01, probably misprinted")

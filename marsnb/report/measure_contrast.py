@@ -4,25 +4,22 @@
 measured neither grows the caller nor takes it along where memory runs out.
 """
 
-import contextlib
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from marsnb.errors import TrainingError
 from marsnb.losses.element_wise import element_wise
 from marsnb.losses.element_wise_naive import element_wise_naive
+from marsnb.report.apart import run_apart
 from marsnb.training.provenance import device_name
 
 SIDES = (8, 16, 32, 48, 64, 96, 128)
@@ -154,15 +151,10 @@ def measured(budget_gib: float) -> pd.DataFrame:
     Raises:
         TrainingError: the process ended early, most likely for want of memory.
     """
-    command = [sys.executable, "-m", "marsnb.report.measure_contrast", str(budget_gib)]
-    quiet = {**os.environ, "KINETO_LOG_LEVEL": "99"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=quiet)
-    found: dict[str, Any] = {}
-    with contextlib.suppress(ValueError, IndexError):
-        found = json.loads(done.stdout.splitlines()[-1])
-    if done.returncode or not found:
-        last = (done.stderr.splitlines() or ["no message"])[-1]
-        raise TrainingError(f"measuring Eq. 6 ended early ({last}): lower the memory budget of {budget_gib:g} GiB")
+    found = run_apart(
+        "marsnb.report.measure_contrast", budget_gib, what="Eq. 6",
+        fix=f"lower the memory budget of {budget_gib:g} GiB",
+    )  # fmt: skip
     stopped = found["stopped"] or {"side": 0, "need": 0}
     frame = pd.DataFrame(found["lines"], columns=COLUMNS)
     return frame.assign(

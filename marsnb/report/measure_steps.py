@@ -4,11 +4,8 @@
 work has left in the memory of the caller is not measured along.
 """
 
-import contextlib
 import json
-import os
 import statistics
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +16,7 @@ import torch
 from torch import Tensor
 
 from marsnb import recipes
-from marsnb.errors import TrainingError
+from marsnb.report.apart import run_apart
 from marsnb.report.measure_contrast import clock, peak_bytes
 from marsnb.training.cost import fake_masks
 from marsnb.training.provenance import device_name
@@ -128,15 +125,8 @@ def measured(profile: str, pairs: int = PAIRS) -> pd.DataFrame:
     Raises:
         TrainingError: the process ended early, most likely for want of memory.
     """
-    command = [sys.executable, "-m", "marsnb.report.measure_steps", profile, str(pairs)]
-    quiet = {**os.environ, "KINETO_LOG_LEVEL": "99"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=quiet)
-    found: list[dict[str, Any]] = []
-    with contextlib.suppress(ValueError, IndexError):
-        found = json.loads(done.stdout.splitlines()[-1])
-    if done.returncode or not found:
-        last = (done.stderr.splitlines() or ["no message"])[-1]
-        raise TrainingError(f"measuring the steps of Table {TABLE} ended early ({last}): free some memory")
+    what = f"the steps of Table {TABLE}"
+    found = run_apart("marsnb.report.measure_steps", profile, pairs, what=what, fix="free some memory")
     return pd.DataFrame(found, columns=COLUMNS)
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from marsnb import recipes
 from marsnb.report.evidence import printed
 from marsnb.report.paper_points import Point, number
-from marsnb.training.segmentation_metrics import summarise
+from marsnb.training.segmentation_metrics import acc_if_even, facc_if_even, summarise
 
 EPOCHS = (60, 60, 60)
 """Contrastive pretraining, joint training, pseudo labels (section 7.1)."""
@@ -51,8 +51,8 @@ def facc_rows() -> pd.DataFrame:
     found = pd.concat(frames).rename_axis("row").reset_index()
     found["row"] = found["table"] + "/" + found["row"]
     found = found.drop_duplicates(list(PRINTED))
-    acc = found["acc"] / 100
-    return found.assign(predicted=100 * acc / (2 - acc))[["row", "acc", "facc", "predicted"]].reset_index(drop=True)
+    predicted = 100 * facc_if_even(found["acc"] / 100)
+    return found.assign(predicted=predicted)[["row", "acc", "facc", "predicted"]].reset_index(drop=True)
 
 
 def facc_as_iou() -> Point:
@@ -65,7 +65,7 @@ def facc_as_iou() -> Point:
         "7.3, Tables 9-11", "ACC and FACC of each row",
         f"Were misses and false alarms even, frequency-weighted IoU would be ACC / (2 - ACC). {len(off)} of "
         f"{len(rows)} rows are within {off.abs().max():.2f} of it. λ_s = 0.01 is not: ACC {odd['acc']} gives "
-        f"{odd['predicted']:.2f}, printed is {odd['facc']}; that needs ACC {200 * wanted / (1 + wanted):.2f}, so "
+        f"{odd['predicted']:.2f}, printed is {odd['facc']}; that needs ACC {100 * acc_if_even(wanted):.2f}, so "
         f"{odd['acc']} looks misprinted.",
     )  # fmt: skip
 

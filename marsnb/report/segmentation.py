@@ -7,8 +7,9 @@ import pandas as pd
 
 from marsnb.report.effects import CHOICES, effects
 from marsnb.report.layout import NAMES, number_text
-from marsnb.report.measured import Line, by_metric
+from marsnb.report.measured import PERCENT, Line, by_metric
 from marsnb.report.sentences import scale_note
+from marsnb.training.segmentation_metrics import acc_if_even
 
 HOW = {
     "paired": "95 % bootstrap interval over test images, the same images drawn for both rows",
@@ -174,7 +175,8 @@ def _misprints(by: dict[str, list[Line]]) -> list[str]:
     off = {}
     for acc, facc in zip(by["acc"], by["facc"], strict=True):
         if acc.paper and facc.paper:
-            off[acc.row.label] = (acc.paper.mean, acc.paper.mean - 200 * facc.paper.mean / (100 + facc.paper.mean))
+            implied = PERCENT * acc_if_even(facc.paper.mean / PERCENT)
+            off[acc.row.label] = (acc.paper.mean, acc.paper.mean - implied)
     usual = median(gap for _, gap in off.values())
     return [
         f"- The paper's ACC of {value:.2f} at {label} is {abs(gap - usual):.2f} points off what its FACC implies (FACC "

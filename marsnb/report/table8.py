@@ -3,14 +3,15 @@
 import pandas as pd
 
 from marsnb.report import cost_of_steps
-from marsnb.report.effects import effects
+from marsnb.report.effects import CHOICES, effects
 from marsnb.report.layout import NAMES
-from marsnb.report.measured import Line, by_metric, lines
+from marsnb.report.measured import PERCENT, Line, by_metric, lines
 from marsnb.report.ranking import ranking_text
 from marsnb.report.segmentation import differs, effects_table
 from marsnb.report.sentences import scale_note
+from marsnb.training.segmentation_metrics import acc_if_even, facc_if_even
 
-OURS = "ours"
+OURS = CHOICES[8]
 SHARED = (9, "baseline")
 """Table and row of cross entropy alone, which Table 8 leaves out."""
 ON_RECO = ("classmix", "cutout", "cutmix")
@@ -120,7 +121,7 @@ def acc_column(profile: str) -> str:
         cells = [f"{printed:.2f}", f"{_acc_of(printed):.2f}"]
         if acc.measured and facc.measured:
             m = acc.measured.mean
-            cells += [f"{m:.2f}", f"{facc.measured.mean:.2f}", f"{100 * m / (200 - m):.2f}"]
+            cells += [f"{m:.2f}", f"{facc.measured.mean:.2f}", f"{PERCENT * facc_if_even(m / PERCENT):.2f}"]
         else:
             cells += ["not run", "", ""]
         text.append(f"| {acc.row.label} | {' | '.join(cells)} |")
@@ -128,7 +129,7 @@ def acc_column(profile: str) -> str:
 
 
 def _acc_of(facc: float) -> float:
-    return 200 * facc / (100 + facc)
+    return PERCENT * acc_if_even(facc / PERCENT)
 
 
 def _lead(by: dict[str, list[Line]]) -> str:

@@ -1,7 +1,7 @@
 """Scores of segmentation, all from one confusion matrix per image: Table 9's ACC, MACC, FACC and mIoU."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -159,3 +159,13 @@ def _share(part: NDArray, whole: NDArray, where: NDArray) -> NDArray[np.float64]
     """``part / whole`` where ``where``, NaN elsewhere."""
     nothing = np.full(np.shape(part), np.nan)
     return np.divide(part, whole, out=nothing, where=where)
+
+
+def facc_if_even(acc: Any) -> Any:
+    """FACC from ACC, both shares, where every class is missed as often as it is falsely seen: ACC / (2 - ACC)."""
+    return acc / (2 - acc)
+
+
+def acc_if_even(facc: Any) -> Any:
+    """The inverse of ``facc_if_even``."""
+    return 2 * facc / (1 + facc)

@@ -71,7 +71,7 @@ def test_a_measurement_that_dies_says_so(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_figure_is_drawn_from_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cost_of_steps, "measured", lambda profile: made_up())
+    monkeypatch.setattr(cost_of_steps, "measured", lambda profile, pairs: made_up())
     png = figure("steps", "lite")
     assert png.is_file() and cost_of_steps.path_of("lite") == paths.figures("lite") / "fig_steps.csv"
     kept = pd.read_csv(cost_of_steps.path_of("lite"))
