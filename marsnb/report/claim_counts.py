@@ -112,13 +112,12 @@ def _measured_steps(evidence: Evidence) -> pd.DataFrame:
 
 
 def _steps(frame: pd.DataFrame, first: str, second: str) -> list[Part]:
-    """Ratios of the costs; a time is uncertain by how far the baseline's steps, taken beside each other, are apart."""
+    """Ratios of the costs, as uncertain as notebook 14 says."""
     from marsnb.report import cost_of_steps  # slow to import
 
-    apart = float(frame["base_ms"].max() / frame["base_ms"].min())
-    found = []
+    uncertainty, found = cost_of_steps.uncertainty(frame), []
     for what, ratio in cost_of_steps.ratios(frame, first, second).items():
-        off = apart if what in ("step", "whole") else 1.0  # memory is counted
+        off = uncertainty[what]
         value = Value(ratio, ratio / off, ratio * off)
         label = f"{first} to {second}, {cost_of_steps.WORDS[what]}"
         found.append(Part(label, within(value, 1, inf), value, "times", note=cost_of_steps.scale_of(frame)))

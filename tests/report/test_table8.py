@@ -49,6 +49,14 @@ def test_the_claim_holds_only_where_every_cost_is_above_ours() -> None:
     assert "**It does not hold here**: ReCo" in cost_of_steps.steps_text(frame)
 
 
+def test_a_time_within_the_spread_of_the_baselines_own_steps_is_undecided() -> None:
+    frame = made_up()
+    frame.loc[frame["row"] == "baseline", ["ms", "base_ms"]] = 2.4  # a fifth slower, and so may the others have been
+    assert cost_of_steps.uncertainty(frame) == pytest.approx({"step": 1.2, "whole": 1.2, "peak": 1.0, "state": 1.0})
+    text = cost_of_steps.steps_text(frame)  # 24 / 22 is within it, 3 / 1.83 is not
+    assert "**It holds in part here**; undecided in time of the whole training, by how far" in text
+
+
 def test_rows_that_differ_in_start_weights_alone_are_measured_once() -> None:
     rows = [row.id for row, _ in measure_steps.chosen("lite")]
     assert rows[0] == "baseline" and rows[-2:] == ["ours", "mean-teacher-soft"] and len(rows) == 14
