@@ -42,6 +42,7 @@ class Part:
         paper: the paper's number for the same.
         why: why it was not tested.
         note: what was measured, in words.
+        metric: the one of the claim's metrics that it is about, where it is about a curve.
     """
 
     label: str
@@ -51,6 +52,7 @@ class Part:
     paper: float | None = None
     why: str = ""
     note: str = ""
+    metric: str = ""
 
 
 def within(value: Value, low: float, high: float) -> str:

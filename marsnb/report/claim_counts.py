@@ -181,6 +181,26 @@ def _sample(frame: pd.DataFrame) -> str:
     return f"cosine distances in the {PAPERS_LAYER}, interval over {first['images']} images"
 
 
+def scattered(evidence: Evidence, claim: "Claim") -> list[Part]:
+    """No class is more spread out than the one that the sentence names, and none lies less apart from the others."""
+    found = []
+    for series in ("baseline", "ours"):
+        for metric, sign in (("intra", 1), ("silhouette", -1)):
+            found.append(part_of(f"{series}, {metric}", _furthest, evidence, claim.near, series, metric, sign))
+    return found
+
+
+def _furthest(evidence: Evidence, names: tuple[str, ...], series: str, metric: str, sign: int) -> Part:
+    frame = evidence.counts("fig_separation")
+    mine = frame[(frame["layer"] == PAPERS_LAYER) & (frame["series"] == series) & (frame["metric"] == metric)]
+    lines = {line["class"]: _hundredths(line) for line in mine.to_dict("records") if line["class"] != ALL}
+    own = lines.pop(names[0])
+    rival = max(lines, key=lambda name: sign * lines[name].value)
+    value = own - lines[rival] if sign > 0 else lines[rival] - own
+    label = f"{series}, {'within-class distance over' if metric == 'intra' else 'silhouette below'} {rival}"
+    return Part(label, within(value, 0, inf), value, "hundredths", note=_sample(frame))
+
+
 def nearest(evidence: Evidence, claim: "Claim") -> list[Part]:
     """No two classes of Fig. 12 lie nearer to each other than the two that the sentence names."""
     found = []

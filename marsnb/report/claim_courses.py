@@ -1,6 +1,7 @@
 """Checks of a claim that are not about a table's accuracies: the course of a training, and perfect classes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -8,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from marsnb.report.claim_checks import HOLDS, UNTESTED, Part, agrees, combine, name_of, part_of, within
-from marsnb.report.convergence import drop_at
 from marsnb.report.evidence import Evidence, Untested, Value, over_seeds
 from marsnb.report.explain import COLLAPSED
 from marsnb.report.measured import PERCENT
+from marsnb.report.turning_points import drop_at
 
 if TYPE_CHECKING:
     from marsnb.report.claims import Claim
@@ -60,7 +61,15 @@ def rises(evidence: Evidence, claim: "Claim") -> list[Part]:
         value = over_seeds(gains) if len(gains) > 1 else _from(evidence.last(term, curve), firsts[0])
         return Part(_label(f"{name_of(term)}, end over start", curve), within(value, 0, inf), value)
 
-    return [part_of(_label(name_of(term), curve), part, term, curve) for term in claim.rows for curve in claim.curves]
+    found = []
+    for term in claim.rows:
+        for metric, curve in _curves(claim):
+            found.append(replace(part_of(_label(name_of(term), curve), part, term, curve), metric=metric))
+    return found
+
+
+def _curves(claim: "Claim") -> Iterator[tuple[str, str]]:
+    return zip(claim.metrics or ("",), claim.curves, strict=True)
 
 
 def _label(what: str, curve: str) -> str:
@@ -75,9 +84,9 @@ def _from(last: Value, first: float) -> Value:
 def _by_curve(claim: "Claim", word: str, make: Callable[[tuple[str, str], str, str], Part]) -> list[Part]:
     found = []
     for pair in claim.pairs:
-        for curve in claim.curves:
+        for metric, curve in _curves(claim):
             label = f"{name_of(pair[0])} {word} {_label(name_of(pair[1]), curve)}"
-            found.append(part_of(label, make, pair, curve, label))
+            found.append(replace(part_of(label, make, pair, curve, label), metric=metric))
     return found
 
 

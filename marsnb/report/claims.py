@@ -27,6 +27,7 @@ CHECKS = {
     "perfect": claim_courses.perfect, "untested": claim_courses.untested, "cost": claim_counts.cost,
     "shares": claim_counts.shares, "total": claim_counts.total, "bank": claim_counts.bank,
     "separated": claim_counts.separated, "nearest": claim_counts.nearest,
+    "scattered": claim_counts.scattered,
 }  # fmt: skip
 MAY_TEST = {
     "mechanism": ("synthetic", "reduced", "paper"),
@@ -67,7 +68,7 @@ class Claim(BaseModel):
         says: number that the sentence names, where no table of the paper has it.
         table, classes: number of the table of counts; classes whose share goes ``up`` or ``down``.
         total: what is counted.
-        near: two classes whose features lie near to each other.
+        near: classes that the sentence is about: two that lie near to each other, or one that is scattered.
         note: what was measured, in words.
         why: why nothing measures it (check ``untested``).
         at: fields that differ in one profile, by its name.

@@ -1,7 +1,6 @@
 """Fig. 11: accuracy and mIoU over the epochs, baseline against the final method, and what the paper says about them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -12,17 +11,17 @@ from marsnb.errors import RecipeError
 from marsnb.recipes import load_profile
 from marsnb.report.curves import MARKS, line
 from marsnb.report.measured import PERCENT
+from marsnb.report.readings import reading
 from marsnb.report.sentences import scale_note
 from marsnb.report.steps import PRETRAIN, PSEUDO, changes, course, mark, scored, seeds_text
 from marsnb.report.style import BLUE, GREY, ORANGE, caption, make
+from marsnb.report.turning_points import CONVERGED, drop_at, settled
 
 ROWS = {"final": BLUE, "baseline": ORANGE}
 """Rows of Table 9 that the figure compares, with their colours."""
 METRICS = {"acc": "accuracy", "miou": "mIoU"}
-CONVERGED = (0.05, 0.01)
-"""A curve has converged where it stays this near to its last value, relative; the paper does not say how it judges."""
 
-NOT_SCORED = "since no epoch before it was scored: train with `--score-every 1`."
+NOT_SCORED = "Epochs around the change were not scored: train with `--score-every 1`."
 
 
 def curves(profile: str) -> pd.DataFrame:
@@ -87,45 +86,6 @@ def _mean(frame: pd.DataFrame) -> pd.Series:
     return frame.groupby("at")["value"].mean()
 
 
-def settled(values: pd.Series, near: float) -> int:
-    """First epoch from which on a curve stays near to its last value.
-
-    Args:
-        values: by epoch, the last above 0.
-        near: largest distance, relative to the last value; 0.05 asks for 95 % of it, and for no more than 105 %.
-    """
-    far = values.index[(values - values.iloc[-1]).abs() > near * values.iloc[-1]]
-    return int(values.index[0] if far.empty else values.index[values.index > far[-1]][0])
-
-
-@dataclass(frozen=True)
-class Drop:
-    """What happened to a curve where the losses change.
-
-    Attributes:
-        before, after: last value before the change, first value after it, percent.
-        lowest: of the new step, percent.
-        end: last value, percent.
-        back: epochs of the new step until the value before it is passed; ``None`` where that never happens.
-    """
-
-    before: float
-    after: float
-    lowest: float
-    end: float
-    back: int | None
-
-
-def drop_at(values: pd.Series, change: float) -> Drop | None:
-    """What happened to ``values``, by epoch, at a change between two epochs; ``None`` where one side has none."""
-    old, new = values[values.index < change], values[values.index > change]
-    if old.empty or new.empty:
-        return None
-    passed = new.index[new > old.iloc[-1]]
-    back = int(passed[0] - change + 0.5) if len(passed) else None
-    return Drop(float(old.iloc[-1]), float(new.iloc[0]), float(new.min()), float(new.iloc[-1]), back)
-
-
 def change_of(frame: pd.DataFrame) -> float:
     """Where pseudo labels join, in the figure's epochs."""
     final = frame[(frame["row"] == "final") & (frame["at"] > 0)]
@@ -157,21 +117,22 @@ def _labels(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
 
 
 def what_we_see(profile: str) -> str:
-    """The paper's sentences about Fig. 11, tested on the curves, as Markdown."""
+    """The paper's sentences about Fig. 11, judged as notebook 19 judges them, with what the curves do, as Markdown."""
     frame = curves(profile)
     text = [scale_note(profile)]
-    for test in (_quick, _earlier, _drops, _recovers):
-        text += [f"- {test(frame, metric)}" for metric in METRICS]
+    for title, claim, facts in _READINGS:
+        text += [
+            f"- *{title}*, {name}: {reading(profile, claim, metric)}. {facts(frame, metric)}"
+            for metric, name in METRICS.items()
+        ]
     text.append(
-        "\nA curve wavers by itself: read a small difference as none. The learning rate begins anew with each step, in "
-        "the baseline too; what both curves do there is not owed to pseudo labels. Notebook 19 asks the same of "
-        "these curves, and says *undecided* where they waver by more than they differ. " + seeds_text(frame)
+        "\nIn brackets: epochs before pseudo labels join in which the baseline's end is passed; epochs that the "
+        "baseline converges later; points of the fall, or of the fall beyond the baseline's, whichever is less; points "
+        "gained since pseudo labels joined. The verdicts are those of notebook 19, which says how the intervals come "
+        "about: a curve wavers by itself, and what it gains by less is *undecided*. The learning rate begins anew with "
+        "each step, in the baseline too; what both curves do there is not owed to pseudo labels. " + seeds_text(frame)
     )
     return "\n".join(text)
-
-
-def _holds(yes: bool) -> str:
-    return "**holds here**" if yes else "**does not hold here**"
 
 
 def _pair(frame: pd.DataFrame, metric: str) -> tuple[pd.Series, pd.Series]:
@@ -181,30 +142,28 @@ def _pair(frame: pd.DataFrame, metric: str) -> tuple[pd.Series, pd.Series]:
 def _quick(frame: pd.DataFrame, metric: str) -> str:
     """The paper: with pretraining "the network quickly achieves segmentation accuracy that exceeds the baseline"."""
     ours, base = _pair(frame, metric)
-    change = change_of(frame)
     both = pd.concat([ours, base], axis=1, keys=["ours", "base"]).dropna()
     ahead = int((both["ours"] > both["base"]).sum())
     over = ours.index[ours > base.iloc[-1]]
     when = f"first in epoch {over[0]}" if len(over) else "never"
+    joined = f", and pseudo labels join after epoch {change_of(frame) - 0.5:.0f}"
     return (
-        f"*Quickly exceeds the baseline*, {METRICS[metric]}: {_holds(bool(len(over) and over[0] < change))}. The final "
-        f"method is above the baseline in {ahead} of {len(both)} epochs, and above the baseline's last value {when}."
+        f"The final method is above the baseline in {ahead} of {len(both)} epochs, and above the baseline's last value "
+        f"{when}{joined}."
     )
 
 
 def _earlier(frame: pd.DataFrame, metric: str) -> str:
     """The paper: "our network converges at about 60 epochs, while the baseline needs more than 100"."""
     both = [[settled(values, near) for near in CONVERGED] for values in _pair(frame, metric)]
-    earlier = [mine < other for mine, other in zip(*both, strict=True)]
-    verdict = _holds(all(earlier)) if len(set(earlier)) == 1 else "**undecided here**, since the two bounds disagree"
     (ours, *strict), (base, *other) = both
     pretraining = int(frame.loc[frame["metric"] == "element_wise", "epoch"].max())
     with_it = ours + pretraining
     fair = "still earlier" if with_it < base else "the same" if with_it == base else "later"
     return (
-        f"*Converges earlier*, {METRICS[metric]}: {verdict}. It stays within {PERCENT * CONVERGED[0]:.0f} "
-        f"% of its last value from epoch {ours} on, the baseline from epoch {base} on. With the pretraining counted it "
-        f"is epoch {with_it}, {fair}. Within {PERCENT * CONVERGED[1]:.0f} %: epochs {strict[0]} and {other[0]}."
+        f"It stays within {PERCENT * CONVERGED[0]:.0f} % of its last value from epoch {ours} on, the baseline from "
+        f"epoch {base} on. With the pretraining counted it is epoch {with_it}, {fair}. Within "
+        f"{PERCENT * CONVERGED[1]:.0f} %: epochs {strict[0]} and {other[0]}."
     )
 
 
@@ -213,10 +172,10 @@ def _drops(frame: pd.DataFrame, metric: str) -> str:
     change = change_of(frame)
     ours, base = (drop_at(values, change) for values in _pair(frame, metric))
     if ours is None or base is None:
-        return f"*Drops at the change of losses*, {METRICS[metric]}: not tested, {NOT_SCORED}"
+        return NOT_SCORED
     fell, also = ours.after - ours.before, base.after - base.before
     return (
-        f"*Drops at the change of losses*, {METRICS[metric]}: {_holds(fell < 0 and fell < also)}. It goes from "
+        f"It goes from "
         f"{ours.before:.2f} to {ours.after:.2f} ({fell:+.2f} points, lowest of the step {ours.lowest:.2f}); the "
         f"baseline, whose learning rate begins anew as well, changes by {also:+.2f}."
     )
@@ -226,9 +185,14 @@ def _recovers(frame: pd.DataFrame, metric: str) -> str:
     """The paper: then the feature space "is gradually refined", which "leads to a higher" score."""
     found = drop_at(_pair(frame, metric)[0], change_of(frame))
     if found is None:
-        return f"*Ends higher than before the change*, {METRICS[metric]}: not tested, {NOT_SCORED}"
+        return NOT_SCORED
     when = f"the value before is passed in epoch {found.back} of the step" if found.back else "it is never passed again"
-    return (
-        f"*Ends higher than before the change*, {METRICS[metric]}: {_holds(found.end > found.before)}. "
-        f"{found.before:.2f} before, {found.end:.2f} at the end; {when}."
-    )
+    return f"{found.before:.2f} before, {found.end:.2f} at the end; {when}."
+
+
+_READINGS = (
+    ("Quickly exceeds the baseline", "pretraining-quick", _quick),
+    ("Converges earlier", "converges", _earlier),
+    ("Drops at the change of losses", "sudden-drop", _drops),
+    ("Ends higher than before the change", "ends-higher", _recovers),
+)

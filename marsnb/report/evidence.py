@@ -9,9 +9,9 @@ import pandas as pd
 from scipy import stats
 
 from marsnb import paths, recipes
-from marsnb.report.convergence import CONVERGED, settled
 from marsnb.report.measured import PERCENT, measure, runs_of
 from marsnb.report.style import is_synthetic
+from marsnb.report.turning_points import CONVERGED, settled
 from marsnb.training import ledger
 from marsnb.training.spec import row_runs
 

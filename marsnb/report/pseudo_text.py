@@ -6,6 +6,7 @@ from marsnb.models.pseudo_labels import THRESHOLD
 from marsnb.recipes import load_profile
 from marsnb.report.measured import PERCENT, measure, runs_of
 from marsnb.report.pseudo import ALL, ends, filled_last, last, mean, seen, thresholds
+from marsnb.report.readings import reading
 from marsnb.report.sentences import scale_note
 from marsnb.report.steps import JOINT, PSEUDO, scored
 from marsnb.training import ledger
@@ -60,17 +61,17 @@ def _scores(profile: str) -> dict[float, tuple[float | None, float]]:
 def what_we_see(profile: str) -> str:
     """What the numbers say about coverage, about the classes, and about "better and better", as Markdown."""
     frame = seen(profile)
-    found = [_better(frame), _price(frame), *_classes(frame), _filled(frame)]
+    found = [_better(profile, frame), _price(frame), *_classes(frame), _filled(frame)]
     text = [scale_note(profile), *(f"- {sentence}" for sentence in found if sentence)]
     text.append(
         "\nAll this is measured where there is a label. Pseudo labels go where there is none: where annotators "
         "disagreed, far away, or on the rover. Expect them to be right less often there; no label can tell. "
-        "Notebook 19 asks whether the estimates get better by more than the curves waver."
+        "The verdict is that of notebook 19, which asks whether estimates get better by more than the curves waver."
     )
     return "\n".join(text)
 
 
-def _better(frame: pd.DataFrame) -> str:
+def _better(profile: str, frame: pd.DataFrame) -> str:
     """The paper: "better and better label estimates" as training goes on."""
     before, after = _around(frame)
     covered, right = (mean(frame, what, THRESHOLD) for what in ("coverage", "precision"))
@@ -82,10 +83,10 @@ def _better(frame: pd.DataFrame) -> str:
     if before not in right.index:
         return f"{sentence}Nothing was covered after epoch {before}, the last without pseudo labels."
     gains = covered[after] - covered[before], right[after] - right[before]
-    held = "**holds here**" if min(gains) > 0 else "**does not hold here**"
     return (
         f"{sentence}Since epoch {before}, the last without pseudo labels, coverage changed by {gains[0]:+.1f} points "
-        f"and precision by {gains[1]:+.1f}. That estimates get better and better, which would be both, {held}."
+        f"and precision by {gains[1]:+.1f}. That estimates get better and better, which would be both: "
+        f"{reading(profile, 'better-labels')}."
     )
 
 

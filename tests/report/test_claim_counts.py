@@ -11,6 +11,8 @@ from marsnb.report.claim_checks import FAILS, HOLDS, OPEN, UNTESTED
 from marsnb.report.claims import Claim, Judged, judge_one
 from marsnb.report.evidence import Evidence
 
+KINDS = ("intra", "silhouette")
+
 
 def keep(stem: str, frame: pd.DataFrame) -> None:
     paths.figures("lite").mkdir(parents=True, exist_ok=True)
@@ -70,6 +72,23 @@ def test_features(change: float, soil_sand: float, arm: float, compact: str, nea
     first, second = judged("compact"), judged("soil-sand")
     assert (first.verdict, second.verdict) == (compact, near)
     assert len(first.parts) == 3 and "40 images" in first.measured and "hundredths" in second.measured
+
+
+@pytest.mark.parametrize(
+    ("spread", "silhouette", "expected"),
+    [(0.8, -0.3, HOLDS), (0.3, 0.4, FAILS), (0.8, 0.4, FAILS), (0.61, -0.3, OPEN), (0.8, 0.01, OPEN)],
+)
+def test_scattered_needs_the_widest_spread_and_the_smallest_silhouette(
+    spread: float, silhouette: float, expected: str
+) -> None:
+    lines = [("soil", 0.5, 0.1), ("sand", 0.6, 0.02), ("big rock", spread, silhouette), (separation.ALL, 9.0, -9.0)]
+    rows = [(s, n, m, v) for s in ("baseline", "ours") for n, *vs in lines for m, v in zip(KINDS, vs, strict=True)]
+    frame = pd.DataFrame(rows, columns=["series", "class", "metric", "value"])
+    frame = frame.assign(layer=separation.PAPERS_LAYER, low=frame["value"] - 0.05, high=frame["value"] + 0.05)
+    keep("fig_separation", frame.assign(images=40, data="ai4mars"))
+    item = judged("big-rocks")
+    assert item.verdict == expected and len(item.parts) == 4
+    assert {part.label.rpartition(" ")[2] for part in item.parts} == {"sand"}  # the hardest to beat in both
 
 
 def test_features_of_generated_images_say_nothing_about_mars() -> None:

@@ -1,14 +1,16 @@
 """Fig. 11 and the paper's sentences about it, tested on curves."""
 
+import re
+
 import pandas as pd
 import pytest
 
 from marsnb.errors import RecipeError
 from marsnb.recipes import load_profile
-from marsnb.report import claims, convergence, evidence
+from marsnb.report import claims, convergence, evidence, readings
 from marsnb.report.claim_checks import OPEN
-from marsnb.report.convergence import Drop, drop_at, settled
 from marsnb.report.figures import figure
+from marsnb.report.turning_points import Drop, drop_at, settled
 from marsnb.training import ledger
 from marsnb.training.spec import row_runs
 from tests.fake import segmentation_ledger
@@ -35,6 +37,11 @@ def spread(first: float, last: float) -> list[float]:
     return [first + (last - first) * i / (EPOCHS - 1) for i in range(EPOCHS)]
 
 
+def said(title: str) -> set[str]:
+    """Verdicts of a reading, over the two scores."""
+    return set(re.findall(rf"\*{title}\*, \w+: \*\*([a-z ]+) here\*\*", convergence.what_we_see("lite")))
+
+
 def test_settled_asks_that_the_curve_stays() -> None:
     assert settled(pd.Series([50, 96, 90, 97, 100], index=range(1, 6)), 0.05) == 4
     assert settled(pd.Series([99, 98, 100], index=range(1, 4)), 0.05) == 1
@@ -45,7 +52,8 @@ def test_converging_earlier_by_one_bound_alone_is_undecided() -> None:
     segmentation_ledger.fill("lite", 9)
     put("baseline", [*spread(0.5, 0.6), *spread(0.61, 0.7)])
     put("final", [*[0.78] * (2 * EPOCHS - 1), 0.8])  # within 5 % from the start, within 1 % in the end
-    assert convergence.what_we_see("lite").count("**undecided here**, since the two bounds disagree") == 2
+    assert convergence.what_we_see("lite").count("*Converges earlier*, ") == 2
+    assert said("Converges earlier") == {"undecided"}
     found = {item.claim.id: item for item in claims.judge("lite")}
     assert found["converges"].verdict == OPEN
 
@@ -91,12 +99,39 @@ def test_missing_rows_name_the_command() -> None:
 
 def test_the_papers_readings_hold_on_curves_made_for_them() -> None:
     segmentation_ledger.fill("lite", 9)
-    put("baseline", [*spread(0.3, 0.5), *spread(0.51, 0.7)])
+    put("baseline", [*spread(0.3, 0.5), 0.62, *[0.69] * (EPOCHS - 2), 0.7])
     put("final", [*spread(0.79, 0.8), 0.78, *[0.815] * (EPOCHS - 2), 0.82])
     text = convergence.what_we_see("lite")
-    assert text.count("**holds here**") == 8 and "does not hold" not in text
+    assert said("Quickly exceeds the baseline") == said("Converges earlier") == {"holds"}
+    assert said("Drops at the change of losses") == {"holds"}
+    assert said("Ends higher than before the change") == {"undecided"}  # it wavers by more than the 2 points it gains
     assert "It goes from 80.00 to 78.00 (-2.00 points" in text
     assert "the value before is passed in epoch" in text
+    put("final", [*spread(0.79, 0.8), *[0.84] * (EPOCHS - 1), 0.85])
+    assert said("Ends higher than before the change") == {"holds"}
+    assert said("Drops at the change of losses") == {"does not hold"}
+
+
+def test_notebook_17_gives_the_verdicts_of_notebook_19() -> None:
+    segmentation_ledger.fill("lite", 9)
+    put("baseline", [*spread(0.3, 0.5), *spread(0.51, 0.7)])
+    put("final", [*spread(0.79, 0.8), 0.75, *[0.85] * (EPOCHS - 1)])
+    found = {item.claim.id: item.verdict for item in claims.judge("lite")}
+    titles = {
+        "Quickly exceeds the baseline": "pretraining-quick", "Converges earlier": "converges",
+        "Drops at the change of losses": "sudden-drop", "Ends higher than before the change": "ends-higher",
+    }  # fmt: skip
+    for title, claim_id in titles.items():
+        assert said(title) == {found[claim_id]}
+    with pytest.raises(RecipeError, match="no claim 'converges' about precision"):
+        readings.reading("lite", "converges", "precision")
+
+
+def test_generated_images_test_no_reading() -> None:
+    segmentation_ledger.fill("smoke", 9)
+    text = convergence.what_we_see("smoke")
+    assert text.count("**not tested here**, since generated images say nothing about Mars") == 8
+    assert "holds" not in text and "undecided here" not in text
 
 
 def test_the_papers_readings_fail_on_curves_made_against_them() -> None:
@@ -132,5 +167,6 @@ def test_epochs_that_were_not_scored_test_nothing() -> None:
     last = curves["epoch"] == curves.groupby("run_id")["epoch"].transform("max")
     curves[last | ~curves["metric"].str.startswith("test/")].to_csv(ledger.curves_path("lite"), index=False)
     text = convergence.what_we_see("lite")
-    assert text.count("not tested") == 4 and "--score-every 1" in text
+    assert said("Drops at the change of losses") == said("Ends higher than before the change") == {"not tested"}
+    assert text.count("--score-every 1") == 4
     assert figure("11", "lite").is_file()

@@ -86,8 +86,16 @@ def test_the_table_has_the_papers_scores_and_the_share_of_errors(last: int) -> N
 
 
 def test_better_and_better_needs_both(last: int) -> None:
-    assert "better and better, which would be both, **holds here**" in pseudo_text.what_we_see("lite")
-    change("test/precision@0.9", last, 0.2)
+    for epoch in range(last - 3, last + 1):
+        change("test/coverage@0.9", epoch, 0.5)
+        change("test/precision@0.9", epoch, 0.97)
+    assert "better and better, which would be both: **holds here** (" in pseudo_text.what_we_see("lite")
+    change("test/precision@0.9", last, 0.96)  # now the end wavers, by less than it has gained
+    assert "**holds here**" in pseudo_text.what_we_see("lite")
+    change("test/precision@0.9", last, 0.86)
+    assert "**undecided here**" in pseudo_text.what_we_see("lite")
+    for epoch in range(last - 3, last + 1):
+        change("test/precision@0.9", epoch, 0.2)
     assert "**does not hold here**" in pseudo_text.what_we_see("lite")
 
 
