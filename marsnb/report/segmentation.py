@@ -45,9 +45,14 @@ def _cell(line: pd.Series) -> str:
     return f"**{text}**" if differs(line) else text
 
 
-def effects_table(number: int, profile: str) -> str:
-    """Differences between rows of Table 8, 9, 10 or 11, the paper's and the measured ones, as Markdown."""
-    frame = effects(number, profile)
+def effects_table(number: int, profile: str, frame: pd.DataFrame) -> str:
+    """Differences between rows of Table 8, 9, 10 or 11, the paper's and the measured ones, as Markdown.
+
+    Args:
+        number: of the table.
+        profile: name of the profile.
+        frame: what ``effects`` gives for the two.
+    """
     if (frame["how"] == "not run").all():
         return f"{scale_note(profile)}Nothing to compare yet: `marsnb run --table {number} --profile {profile}`."
     metrics = list(dict.fromkeys(frame["metric"]))
@@ -78,7 +83,7 @@ def _legend(frame: pd.DataFrame) -> str:
 def steps_text(profile: str) -> str:
     """What each step of Table 9 adds, and what the paper says of it, as Markdown."""
     frame = effects(9, profile)
-    text = [effects_table(9, profile)]
+    text = [effects_table(9, profile, frame)]
     miou = frame[(frame["after"] == "final") & (frame["metric"] == "miou")].set_index("before")
     if miou["measured"].isna().all():
         return text[0]
@@ -120,10 +125,10 @@ def sweep_text(number: int, profile: str) -> str:
     """Table 10 or 11: the best rows in the paper and here, whether they are told apart, what the paper says."""
     every = by_metric(number, profile)
     by = {metric: [line for line in rows if not line.row.control] for metric, rows in every.items()}
-    text = [effects_table(number, profile)]
+    frame = effects(number, profile)
+    text = [effects_table(number, profile, frame)]
     if not any(line.measured for line in by["miou"]):
         return text[0]
-    frame = effects(number, profile)
     frame = frame[frame["metric"] == "miou"]
     sure = "; ".join(line["what"] for _, line in frame.iterrows() if differs(line))
     if not sure:

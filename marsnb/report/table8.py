@@ -20,10 +20,11 @@ ON_RECO = ("classmix", "cutout", "cutmix")
 def comparison_text(profile: str) -> str:
     """Each rival against ours, and what the paper says of them, as Markdown."""
     by = by_metric(8, profile)
-    text = [effects_table(8, profile)]
+    frame = effects(8, profile)
+    text = [effects_table(8, profile, frame)]
     if not any(line.measured for line in by["miou"]):
         return text[0]
-    return "\n".join([*text, "", *_place(by["miou"], profile), *_told(profile), *_weights(by), *_mixing(by)])
+    return "\n".join([*text, "", *_place(by["miou"], profile), *_told(frame), *_weights(by), *_mixing(by)])
 
 
 def rivals(profile: str) -> str:
@@ -62,8 +63,7 @@ def _place(found: list[Line], profile: str) -> list[str]:
     return text
 
 
-def _told(profile: str) -> list[str]:
-    frame = effects(8, profile)
+def _told(frame: pd.DataFrame) -> list[str]:
     miou = frame[(frame["metric"] == "miou") & frame["measured"].notna()]
     if miou.empty:
         return []

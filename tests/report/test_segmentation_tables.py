@@ -146,7 +146,7 @@ def test_rows_that_share_a_run_test_nothing(fake_ledger: ModuleType, monkeypatch
     fake_ledger.fill("lite", number=9)
     frame = effects.effects(9, "lite")
     assert set(frame["how"]) == {"same run"} and frame["measured"].isna().all()
-    assert "| same run |" in segmentation.effects_table(9, "lite")
+    assert "| same run |" in segmentation.effects_table(9, "lite", effects.effects(9, "lite"))
 
 
 def test_what_the_steps_add_in_words(nine: ModuleType) -> None:
