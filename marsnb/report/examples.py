@@ -16,6 +16,7 @@ from marsnb.data.base import ClassificationData
 from marsnb.errors import DataError, MarsnbError
 from marsnb.report.counts import open_data
 from marsnb.report.images import SEEN
+from marsnb.report.measured import PERCENT
 from marsnb.report.quality import (  # fmt: skip
     MEASURES,
     NOT_TESTED,
@@ -43,6 +44,8 @@ COLUMNS = 6
 """Images in a row."""
 GAP_CLASS = "drt side"
 """Class whose gap between train and test the paper says is narrowed."""
+ROUNDING = 0.001
+"""Points by which an accuracy may be off for the digits that the ledger keeps."""
 Cell = Callable[[dict[str, Any]], list[tuple[str, str]]]
 """From a line of a figure of images to the text under its image, each line of it with its colour."""
 
@@ -88,7 +91,7 @@ def grid(frame: pd.DataFrame, data: ClassificationData, text: str, cell: Cell) -
         ax.set_axis_off()
     for y, title in enumerate(rows):
         lines = frame[frame["row"] == title].to_dict("records")
-        axes[y, 0].set_title(f"{title} ({lines[0]['of']:,})", fontsize=9, weight="bold")
+        _above(axes[y, 0], f"{title} ({lines[0]['of']:,})")
         if pd.isna(lines[0].get("name")):
             axes[y, 0].text(0, 0.9, lines[0]["note"], fontsize=8, color=GREY, va="top")
             continue
@@ -97,6 +100,13 @@ def grid(frame: pd.DataFrame, data: ClassificationData, text: str, cell: Cell) -
             _below(axes[y, x], cell(line))
     caption(fig, text, width=165)
     return fig
+
+
+def _above(ax: Axes, text: str) -> None:
+    """A row's title: it may be wider than its first image without pushing the others away."""
+    ax.set_title(" ", fontsize=9)  # keeps its height free
+    title = ax.annotate(text, (0, 1), (0, 5), "axes fraction", "offset points", fontsize=9, weight="bold")
+    title.set_in_layout(False)
 
 
 def _below(ax: Axes, lines: list[tuple[str, str]]) -> None:
@@ -158,7 +168,7 @@ def examples_text(profile: str) -> str:
         return f"{scale_note(profile)}Not counted: {error}."
     frame = next(iter(found.values()))
     synthetic = any(line.synthetic for line in pair(profile).values())
-    text = [scale_note(profile) + _both_ways(found), _classes(frame, synthetic)]
+    text = [scale_note(profile) + _both_ways(found), *_other_runs(found, profile), _classes(frame, synthetic)]
     try:
         text.append(_by_quality(with_quality(profile, frame), synthetic))
     except DataError as error:
@@ -189,6 +199,19 @@ def _both_ways(found: dict[int, pd.DataFrame]) -> str:
         f"{'more than chance' if p < SURE else 'no more than chance can do'}."
     )
     return "\n".join(text)
+
+
+def _other_runs(found: dict[int, pd.DataFrame], profile: str) -> list[str]:
+    """A word on answers that are not those of the ledger's run: with other threads the same run ends elsewhere."""
+    text = []
+    for series, line in pair(profile).items():
+        here = PERCENT * float(np.mean([(frame[series] == frame["class"]).mean() for frame in found.values()]))
+        if line.measured and len(found) == line.measured.n and abs(here - line.measured.mean) > ROUNDING:
+            text.append(
+                f"> These answers of *{series}* are right on {here:.2f} %, those of the ledger's run on "
+                f"{line.measured.mean:.2f} %: it was trained again since, maybe with another number of threads."
+            )
+    return text
 
 
 def _classes(frame: pd.DataFrame, synthetic: bool) -> str:

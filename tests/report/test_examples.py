@@ -72,6 +72,19 @@ def test_counts_in_the_sentences_are_those_of_the_answers(fake_ledger: ModuleTyp
     assert quality.NOT_TESTED in text and "SYNTHETIC" in text
 
 
+def test_answers_of_another_run_than_the_ledgers_are_called_that(fake_ledger: ModuleType) -> None:
+    frame = run_both(fake_ledger)
+    assert "trained again since" not in examples_text("smoke")
+    (path,) = (
+        at for at in paths.runs().glob("*/predictions.csv") if (pd.read_csv(at)["prediction"] == frame["ours"]).all()
+    )
+    kept = pd.read_csv(path)
+    kept.loc[kept["prediction"] == kept["label"], "prediction"] = "none of them"
+    kept.to_csv(path, index=False)
+    text = examples_text("smoke")
+    assert "These answers of *ours* are right on 0.00 %" in text and text.count("trained again since") == 1
+
+
 def test_without_runs_or_without_answers_the_fix_is_named(fake_ledger: ModuleType) -> None:
     with pytest.raises(RecipeError, match="marsnb run --table 4 --profile smoke --row baseline --row final"):
         figure("09", "smoke")
