@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from math import inf
+from math import inf, isfinite, nan
 from typing import TYPE_CHECKING, Any
 
 from marsnb import recipes
+from marsnb.report.effects import effects, is_compared
 from marsnb.report.evidence import Evidence, Untested, Value, finite, papers
 
 if TYPE_CHECKING:
@@ -23,10 +24,11 @@ RULES = (
     "A sentence about several rows holds where it does for each, and does not where it fails for one. One that names "
     "an amount holds where the interval has that amount in it, and not 0.\n\n"
     "The interval of one seed is a bootstrap over test images, and another seed may well lie outside it; over several "
-    "seeds it is Student's. That of a difference takes the two rows as independent; that of a curve's end, for "
-    "one seed, is how far the later half of its epochs is off; that of the epoch in which it has converged has both of "
-    "notebook 17's definitions in it; that of a time is how far the same step, taken again, is apart; a count of all "
-    "there is has none. Of forty intervals, two leave out the truth by chance."
+    "seeds it is Student's. That of a difference is over the same images, or the same seeds, where notebooks 14 to 16 "
+    "compare the two rows, and takes them as independent elsewhere; that of a curve's end, for one seed, is how far "
+    "the later half of its epochs is off; that of the epoch in which it has converged has both of notebook 17's "
+    "definitions in it; that of a time is how far the same step, taken again, is apart; a count of all there is has "
+    "none. Of forty intervals, two leave out the truth by chance."
 )
 
 
@@ -101,11 +103,28 @@ def _gain(evidence: Evidence, pair: tuple[str, str], metric: str, curve: str = "
     """How far the first of two rows lies above the second."""
     if evidence.key(pair[0]) == evidence.key(pair[1]) and "@" not in "".join(pair):
         raise Untested(f"one run at this profile: {name_of(pair[0])} and {name_of(pair[1])}")
+    paired = None if curve else _paired(evidence, pair, metric)
     first, second = (evidence.last(term, curve) if curve else evidence.value(term, metric) for term in pair)
     (theirs, mine), (others, other) = (evidence.starts(term) for term in pair)
     if theirs == others and mine != other:
         raise Untested(f"from other start weights here than what it is held against: {name_of(pair[1])}")
-    return first - second
+    return paired or first - second
+
+
+def _paired(evidence: Evidence, pair: tuple[str, str], metric: str) -> Value | None:
+    """The difference as notebooks 14 to 16 give it, over the same images or seeds; ``None`` where they do not."""
+    (table, first), (other, second) = (term.split("/", 1) for term in pair)
+    if table != other or "@" in "".join(pair) or not is_compared(table):
+        return None
+    head = recipes.load_table(table)
+    frame = evidence.once(f"effects of {table}", lambda: effects(int(head.table), evidence.profile))
+    for after, before, sign in ((first, second, 1), (second, first, -1)):
+        mine = frame[(frame["after"] == after) & (frame["before"] == before)]
+        for line in mine[mine["metric"] == (metric or head.metric)].to_dict("records"):
+            middle, *ends = (sign * float(line.get(name, nan)) for name in ("measured", "low", "high"))
+            if isfinite(sum(ends)):
+                return Value(middle, min(ends), max(ends), int(line["seeds"]))
+    return None
 
 
 def _paper_gain(pair: tuple[str, str], metric: str) -> float | None:

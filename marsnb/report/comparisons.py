@@ -1,11 +1,9 @@
 """What Tables 3 and 5 to 7 show, in sentences made from the ledger."""
 
+from marsnb.report.evidence import told_apart
 from marsnb.report.measured import Line, lines
-from marsnb.report.sentences import _apart, _number, scale_note
+from marsnb.report.sentences import APART, OVERLAP, number_of, scale_note
 from marsnb.report.tables import number_text
-
-APART = "intervals apart"
-OVERLAP = "within the spread"
 
 
 def _paper(line: Line) -> float:
@@ -16,6 +14,10 @@ def _paper(line: Line) -> float:
 def _mine(line: Line) -> float:
     assert line.measured is not None
     return line.measured.mean
+
+
+def _apart(one: Line, other: Line) -> bool:
+    return bool(one.measured and other.measured and told_apart(one.measured, other.measured))
 
 
 def _nothing(number: int, profile: str) -> str:
@@ -54,7 +56,7 @@ def against_baseline(profile: str) -> str:
         gap = _mine(ours) - _mine(best)
         text.append(
             f"- Ours against the best of the others: {gap:+.2f} points here, against {best.row.label} "
-            f"({_number(best)} %), "
+            f"({number_of(best)} %), "
             f"{APART if _apart(ours, best) else OVERLAP}; in the paper {_paper(ours) - _paper(second):+.2f}, against "
             f"{second.row.label}. The paper's text names Triplet loss as the second best and a margin of 10.99, "
             "although "
@@ -65,9 +67,9 @@ def against_baseline(profile: str) -> str:
 
 def _count(some: list[Line], where: str) -> str:
     if not some:
-        return f"No row is {where} the baseline with its interval apart."
+        return f"No row is told apart from the baseline as {where} it."
     names = ", ".join(line.row.label for line in some)
-    return f"With its interval apart, {where} the baseline: {names}."
+    return f"Told apart from the baseline as {where} it: {names}."
 
 
 def backbones(profile: str) -> str:
@@ -118,7 +120,7 @@ def sweep(number: int, profile: str) -> str:
     best, theirs = max(found, key=_mine), max(lines(number, profile), key=_paper)
     near = [line for line in found if line is not best and not _apart(best, line)]
     text = [
-        f"{scale_note(profile)}- Best weight of {len(found)} measured: **{best.row.label}**, {_number(best)} %; in "
+        f"{scale_note(profile)}- Best weight of {len(found)} measured: **{best.row.label}**, {number_of(best)} %; in "
         "the paper "
         f"{theirs.row.label}, {number_text(_paper(theirs), theirs.paper.std if theirs.paper else None)} %.",
         f"- From the worst to the best it is {_mine(best) - min(map(_mine, found)):.2f} points here; in the paper, "
@@ -127,7 +129,7 @@ def sweep(number: int, profile: str) -> str:
     ]
     if near:
         names = ", ".join(line.row.label for line in near)
-        text.append(f"- Not told apart from the best, since the intervals overlap: {names}.")
+        text.append(f"- Not told apart from the best: {names}.")
     if len(near) == len(found) - 1 and len(found) > 1:
         text.append("- So no weight can be called the best with these runs: **the sweep does not decide**.")
     return "\n".join(text)

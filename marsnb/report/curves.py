@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from marsnb.errors import RecipeError
 from marsnb.report.measured import lines
+from marsnb.report.steps import seeds_text
 from marsnb.report.style import BLUE, CYCLE, GREY, ORANGE, PALE, caption, make
 from marsnb.training import ledger
 
@@ -126,7 +127,7 @@ def _draw_curves(frame: pd.DataFrame) -> Figure:
     handles, labels = axes[0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside upper right", ncols=2, fontsize=8)
     fig.suptitle("Accuracy per epoch, rows of Table 4", x=0.01, ha="left", fontsize=10)
-    caption(fig, f"{_seeds(frame)} Grey: test accuracy of the other rows. Data: {frame['data'].iloc[0]}.")
+    caption(fig, f"{seeds_text(frame)} Grey: test accuracy of the other rows. Data: {frame['data'].iloc[0]}.")
     return fig
 
 
@@ -143,7 +144,9 @@ def _draw_losses(frame: pd.DataFrame) -> Figure:
     found = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     fig.legend(found.values(), found.keys(), loc="outside upper right", ncols=len(found), fontsize=8)
     fig.suptitle("Losses per epoch, rows of Table 4", x=0.01, ha="left", fontsize=10)
-    caption(fig, f"{_seeds(frame)} Before weighting. similarity is Eq. 3, at best -1. Data: {frame['data'].iloc[0]}.")
+    caption(
+        fig, f"{seeds_text(frame)} Before weighting. similarity is Eq. 3, at best -1. Data: {frame['data'].iloc[0]}."
+    )
     return fig
 
 
@@ -163,7 +166,8 @@ def _draw_diagnostics(frame: pd.DataFrame) -> Figure:
     fig.legend(handles, labels, loc="outside right upper", fontsize=7.5)
     caption(
         fig,
-        f"{_seeds(frame)} On 128 images of the validation list, two strong views each. Data: {frame['data'].iloc[0]}.",
+        f"{seeds_text(frame)} On 128 images of the validation list, two strong views each. "
+        f"Data: {frame['data'].iloc[0]}.",
         width=150,
     )
     return fig
@@ -174,8 +178,3 @@ def _label(fig: Figure, x: str, y: str) -> None:
     fig.supylabel(y, fontsize=9, color=GREY)
     for ax in fig.axes:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-
-
-def _seeds(frame: pd.DataFrame) -> str:
-    n = int(frame.groupby("row")["seed"].nunique().max())
-    return "One seed." if n == 1 else f"Mean over {n} seeds."

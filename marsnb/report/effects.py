@@ -6,6 +6,7 @@ from that file and the ledger.
 """
 
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from marsnb import paths, recipes
+from marsnb.report.evidence import Value, over_seeds
 from marsnb.report.files import write_csv
 from marsnb.report.measured import PERCENT, Line, by_metric, runs_of
 from marsnb.training import ledger
@@ -30,7 +32,21 @@ STEPS = (
 """Of Table 9: what is added, the row with it, the row without it."""
 CHOICES = {8: "ours", 10: "t-09", 11: "w-0001"}
 """Row that the others of a table are compared with: the paper's method, or its choice in a sweep."""
-COLUMNS = ["what", "after", "before", "metric", "paper", "measured", "low", "high", "how", "runs", "data"]
+COLUMNS = [
+    "what",
+    "after",
+    "before",
+    "metric",
+    "paper",
+    "measured",
+    "low",
+    "high",
+    "how",
+    "seeds",
+    "most",
+    "runs",
+    "data",
+]
 
 
 def pairs(number: int) -> Sequence[tuple[str, str, str]]:
@@ -40,6 +56,11 @@ def pairs(number: int) -> Sequence[tuple[str, str, str]]:
     choice = recipes.load_table(number).row(CHOICES[number])
     rows = [row for row in recipes.load_table(number).rows if row is not choice and not row.control]
     return [(f"{row.label} instead of {choice.label}", row.id, choice.id) for row in rows]
+
+
+def is_compared(table: str) -> bool:
+    """Whether differences between rows of a table, by its key, are what this module gives."""
+    return table in {f"table{number:02d}" for number in (9, *CHOICES)}
 
 
 def effects_path(number: int, profile: str) -> Path:
@@ -58,7 +79,8 @@ def effects(number: int, profile: str) -> pd.DataFrame:
         Columns ``what, after, before`` (rows), ``metric``, ``paper, measured, low, high`` (points), ``how``, ``runs``,
         ``data``, one line per pair of rows and metric. ``how`` says what ``low`` and ``high`` are: ``paired`` (95 %
         bootstrap over images, the same for both rows), ``apart`` (of the two rows' own intervals, as if they had seen
-        different images), ``seeds`` (± standard deviation over seeds); else why there is none.
+        different images), ``seeds`` (Student's t over the seeds that both rows have); else why there is none. ``seeds``
+        and ``most``: how many seeds both rows have, and the row with more of them.
     """
     return _effects(number, profile, {})
 
@@ -122,29 +144,38 @@ def _measured(
         return {"how": "not run"}
     if after.key == before.key:
         return {"how": "same run", "data": a.data}
-    line: dict[str, object] = {"measured": a.mean - b.mean, "data": a.data}
-    if a.n > 1 or b.n > 1:
-        gaps = (_by_seed(book, after) - _by_seed(book, before)).dropna()
-        if len(gaps) < 2:
-            return line | {"how": "no common seeds"}
-        mean, half = float(gaps.mean()), float(gaps.std(ddof=1))
-        return line | {"measured": mean, "low": mean - half, "high": mean + half, "how": "seeds"}
-    (one,), (other,) = a.run_ids, b.run_ids
-    runs = f"{one} {other}"
-    if one in draws and other in draws and draws[one].names == draws[other].names:
-        drawn = draws[one].values[after.metric] - draws[other].values[after.metric]
-        low, high = np.nanquantile(drawn, (0.025, 0.975))
-        return line | {"low": float(low), "high": float(high), "how": "paired", "runs": runs}
+    mine, theirs = (_by_seed(book, one).dropna(subset=["value"]) for one in (after, before))
+    common = mine.index.intersection(theirs.index)
+    line: dict[str, object] = {"data": a.data, "seeds": len(common), "most": max(a.n, b.n)}
+    if common.empty:
+        return line | {"how": "no common seeds"}
+    gaps = mine.loc[common, "value"] - theirs.loc[common, "value"]
+    if len(common) > 1:
+        over = over_seeds(list(gaps))
+        return line | {"measured": over.value, "low": over.low, "high": over.high, "how": "seeds"}
+    one, other = mine.loc[common[0]], theirs.loc[common[0]]
+    runs = f"{one['run_id']} {other['run_id']}"
+    line |= {"measured": float(gaps.iloc[0]), "runs": runs}
+    first, second = draws.get(str(one["run_id"])), draws.get(str(other["run_id"]))
+    if first and second and first.names == second.names:
+        low, high = np.nanquantile(first.values[after.metric] - second.values[after.metric], (0.025, 0.975))
+        return line | {"low": float(low), "high": float(high), "how": "paired"}
     if (runs, after.metric) in old:
         low, high = old[runs, after.metric]
-        return line | {"low": low, "high": high, "how": "paired", "runs": runs}
-    if a.low is None or a.high is None or b.low is None or b.high is None:
+        return line | {"low": low, "high": high, "how": "paired"}
+    gap = Value(one["value"], one["low"], one["high"], 1) - Value(other["value"], other["low"], other["high"], 1)
+    if not isfinite(gap.low + gap.high):
         return line | {"how": "no interval"}
-    down, up = np.hypot(a.mean - a.low, b.high - b.mean), np.hypot(a.high - a.mean, b.mean - b.low)
-    return line | {"low": a.mean - b.mean - down, "high": a.mean - b.mean + up, "how": "apart"}
+    return line | {"low": gap.low, "high": gap.high, "how": "apart"}
 
 
-def _by_seed(book: pd.DataFrame, line: Line) -> pd.Series:
+def _by_seed(book: pd.DataFrame, line: Line) -> pd.DataFrame:
+    """Percent, with the bootstrap interval and the run, of each seed: ``value, low, high, run_id``."""
     mine = runs_of(book, line.key)
-    mine = mine[(mine["split"] == "test") & (mine["metric"] == line.metric)]
-    return PERCENT * mine.set_index("seed")["value"].astype(float)
+    mine = mine[mine["split"] == "test"].set_index("seed")
+    found = {
+        name: PERCENT * mine.loc[mine["metric"] == f"{line.metric}{end}", "value"].astype(float)
+        for name, end in (("value", ""), ("low", "_low"), ("high", "_high"))
+    }
+    ids = mine.loc[mine["metric"] == line.metric, "run_id"]
+    return pd.DataFrame({**found, "run_id": ids})

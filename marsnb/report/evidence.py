@@ -1,5 +1,6 @@
 """What a claim is held against: values with their 95 % intervals, from the ledger, its curves and the counts."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import hypot, inf, isfinite, sqrt
@@ -9,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from marsnb import paths, recipes
-from marsnb.report.measured import PERCENT, measure, runs_of
+from marsnb.report.measured import PERCENT, Measurement, measure, runs_of
 from marsnb.report.style import is_synthetic
 from marsnb.report.turning_points import CONVERGED, settled
 from marsnb.training import ledger
@@ -62,6 +63,20 @@ def share(right: float, total: int) -> Value:
     return Value(PERCENT * p, PERCENT * min(low, p), PERCENT * max(high, p), 1)
 
 
+def interval_of(m: Measurement) -> Value:
+    """A measured number with its interval: Student's t over seeds, or, of a single one, the bootstrap over images."""
+    if m.std is not None:
+        arm = float(stats.t.ppf((1 + COVERAGE) / 2, m.n - 1)) * m.std / sqrt(m.n)
+        return Value(m.mean, m.mean - arm, m.mean + arm, m.n)
+    return Value(m.mean, -inf if m.low is None else m.low, inf if m.high is None else m.high, m.n)
+
+
+def told_apart(one: Measurement, other: Measurement) -> bool:
+    """Whether the interval of the difference of two measured numbers, taken as independent, leaves 0 out."""
+    gap = interval_of(one) - interval_of(other)
+    return gap.low > 0 or gap.high < 0
+
+
 def scale(profile: str) -> str:
     """What a profile's numbers can say: ``synthetic``, ``reduced`` (its rows among each other) or ``paper``."""
     found = recipes.load_profile(profile)
@@ -73,7 +88,7 @@ def scale(profile: str) -> str:
 def stamp(profile: str) -> tuple[object, ...]:
     """Names and times of the files that a profile's evidence is read from."""
     kept = (paths.figures(profile) / name for name in ("runs.csv", "curves.csv", *(f"{stem}.csv" for stem in KEPT)))
-    files = [*kept, *paths.recipes().glob("*.yaml")]
+    files = [*kept, *paths.figures(profile).glob("table*_effects.csv"), *paths.recipes().glob("*.yaml")]
     return tuple((str(path), path.stat().st_mtime_ns) for path in files if path.is_file())
 
 
@@ -109,6 +124,13 @@ class Evidence:
         self.profile, self.scale = profile, scale(profile)
         self._tables: dict[str, dict[str, tuple[str, str, str]]] = {}
         self._runs: dict[str, pd.DataFrame] = {}
+        self._made: dict[str, pd.DataFrame] = {}
+
+    def once(self, name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """What ``make`` gives, made once."""
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
 
     @cached_property
     def book(self) -> pd.DataFrame:
@@ -164,13 +186,9 @@ class Evidence:
         m = measure(self.runs(term), self.key(term), metric or head.metric, head.split)
         if m is None:
             raise Untested(f"its runs have no {metric or head.metric}: {term}")
-        if m.std is not None:
-            arm = float(stats.t.ppf((1 + COVERAGE) / 2, m.n - 1)) * m.std / sqrt(m.n)
-            return Value(m.mean, m.mean - arm, m.mean + arm, m.n)
-        if m.low is None and metric.startswith("top1/") and m.images:
+        if m.std is None and m.low is None and metric.startswith("top1/") and m.images:
             return share(m.mean / PERCENT * m.images, m.images)
-        low, high = (-inf if m.low is None else m.low), (inf if m.high is None else m.high)
-        return Value(m.mean, low, high, m.n)
+        return interval_of(m)
 
     def series(self, term: str, curve: str) -> list[pd.Series]:
         """A row's curve, one per seed, by epoch: in segmentation, from the first with cross entropy, as in Fig. 11."""

@@ -98,7 +98,8 @@ def kernel() -> Iterator[str]:
 
     with tempfile.TemporaryDirectory(prefix="marsnb-kernel-") as folder:
         at = Path(folder) / "kernels" / KERNEL
-        write_kernel_spec(str(at), overrides={"display_name": "marsnb"}, extra_arguments=["--log-level=ERROR"])
+        # a kernel that is interrupted to be shut down calls that an error
+        write_kernel_spec(str(at), overrides={"display_name": "marsnb"}, extra_arguments=["--log-level=CRITICAL"])
         search = os.pathsep.join(filter(None, [folder, os.environ.get("JUPYTER_PATH", "")]))
         absolute = {v: str(Path(os.environ[v]).expanduser().resolve()) for v in FOLDERS if os.environ.get(v)}
         changed = {**QUIET, **absolute, "JUPYTER_PATH": search}

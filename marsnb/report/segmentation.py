@@ -14,7 +14,7 @@ from marsnb.training.segmentation_metrics import acc_if_even
 HOW = {
     "paired": "95 % bootstrap interval over test images, the same images drawn for both rows",
     "apart": "interval from the two rows' own, as if they had seen different images, which makes it too wide",
-    "seeds": "± standard deviation of the difference over seeds",
+    "seeds": "95 % interval of the difference over seeds (Student's t)",
 }
 LEFT_OUT = {
     "without-joint": "contrast and pseudo labels",
@@ -74,9 +74,11 @@ def _legend(frame: pd.DataFrame) -> str:
     both = done[done["paper"].notna() & (done["paper"].abs() > 1e-9)]
     same = int((both["paper"] * both["measured"] > 0).sum())
     sure = sum(differs(line) for _, line in done.iterrows())
+    fewer = bool((done["seeds"] < done["most"]).any())
+    common = " Where one row has more seeds, the difference is over those that both have." if fewer else ""
     return (
-        f"In brackets: {'; '.join(ways) or 'nothing'}. Bold: it excludes 0. The sign is the paper's in {same} of "
-        f"{len(both)} numbers; {sure} of {len(done)} are told apart from 0. The paper gives no spread."
+        f"In brackets: {'; '.join(ways) or 'nothing'}. Bold: it excludes 0.{common} The sign is the paper's "
+        f"in {same} of {len(both)} numbers; {sure} of {len(done)} are told apart from 0. The paper gives no spread."
     )
 
 

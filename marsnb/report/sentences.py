@@ -4,10 +4,13 @@ import pandas as pd
 
 from marsnb import recipes
 from marsnb.report import counts
+from marsnb.report.evidence import told_apart
 from marsnb.report.measured import Line, lines
 from marsnb.report.tables import number_text, summary
 
 SYNTHETIC = "> **SYNTHETIC.** Generated images: the numbers show that every step runs, and say nothing about Mars."
+APART, OVERLAP = "told apart", "within the spread"
+"""Whether the interval of a difference leaves 0 out: see `evidence.told_apart`."""
 # (what is added, row with it, row without it)
 STEPS = (
     ("MoCo v2 start weights", "moco", "baseline"),
@@ -41,18 +44,8 @@ def _verdict(before: Line, after: Line) -> str:
         return "not run"
     if before.key == after.key:
         return "same run at this profile: not tested"
-    change, sure = b.mean - a.mean, _apart(before, after)
-    return f"{change:+.2f}{'' if sure else ' (within the spread)'}"
-
-
-def _apart(one: Line, other: Line) -> bool:
-    """Whether the intervals of two measurements, or their means ± one standard deviation, do not overlap."""
-    ends = []
-    for m in (one.measured, other.measured):
-        assert m is not None
-        low, high = (m.mean - m.std, m.mean + m.std) if m.std is not None else (m.low, m.high)
-        ends.append((m.mean if low is None else low, m.mean if high is None else high))
-    return ends[0][1] < ends[1][0] or ends[1][1] < ends[0][0]
+    change, sure = b.mean - a.mean, told_apart(a, b)
+    return f"{change:+.2f}{'' if sure else f' ({OVERLAP})'}"
 
 
 def ablation(profile: str) -> str:
@@ -67,16 +60,17 @@ def ablation(profile: str) -> str:
         text.append(f"| {what} | {theirs:+.2f} | {_verdict(found[before], found[after])} |")
     best = max(measured.values(), key=lambda line: line.measured.mean)  # type: ignore[union-attr]
     text.append(
-        f"\nBest of the measured rows: **{best.row.label}**, {_number(best)} %; the paper's best is its final model."
+        f"\nBest of the measured rows: **{best.row.label}**, {number_of(best)} %; the paper's best is its final model."
     )
     controls = [line for line in found.values() if line.row.control and line.measured]
     if controls:
         top = max(controls, key=lambda line: line.measured.mean)  # type: ignore[union-attr]
-        text.append(f"Best of the controls, which the paper does not have: **{top.row.label}**, {_number(top)} %.")
+        text.append(f"Best of the controls, which the paper does not have: **{top.row.label}**, {number_of(top)} %.")
     return "\n".join(text)
 
 
-def _number(line: Line) -> str:
+def number_of(line: Line) -> str:
+    """A measured line's number with its spread or interval, percent."""
     m = line.measured
     assert m is not None
     return number_text(m.mean, m.std, m.low, m.high)

@@ -114,8 +114,11 @@ def mark(ax: Axes, where: dict[float, str], text: bool = True) -> None:
 
 def seeds_text(frame: pd.DataFrame) -> str:
     """How many runs stand behind a line, as a sentence."""
-    n = int(frame.groupby("row")["seed"].nunique().max())
-    return "One seed." if n == 1 else f"Mean over {n} seeds."
+    counts = frame.groupby("row")["seed"].nunique()
+    few, many = int(counts.min()), int(counts.max())
+    if many == 1:
+        return "One seed."
+    return f"Mean over {many} seeds." if few == many else f"Mean over {few} to {many} seeds."
 
 
 def scored(images: int | None) -> str:

@@ -8,7 +8,8 @@ from matplotlib import pyplot as plt
 
 from marsnb import paths, recipes
 from marsnb.errors import RecipeError
-from marsnb.report import effects, panels, segmentation, sentences, tables
+from marsnb.report import claims, effects, panels, segmentation, sentences, tables
+from marsnb.report.evidence import Evidence
 from marsnb.report.fairness import fairness_table
 from marsnb.report.figures import figure
 from marsnb.report.measured import by_metric, lines
@@ -139,6 +140,37 @@ def test_several_seeds_are_paired_by_seed(fake_ledger: ModuleType) -> None:
     five = frame[frame["after"] == "t-05"]
     assert set(frame["how"]) == {"seeds"} and five["measured"].tolist() == pytest.approx([-10.0] * 4)
     assert five["low"].tolist() == pytest.approx([-10.0] * 4)  # every seed has the same difference
+
+
+def test_a_row_of_more_seeds_is_compared_over_the_common_ones(nine: ModuleType) -> None:
+    ids = run_ids(9)
+    for row, run in ids.items():
+        nine.write_pixels(run, VALUES[row])
+    effects.write_effects(9, "lite")
+    before = effects.effects(9, "lite").set_index(["after", "before", "metric"])
+    nine.fill("lite", number=9, seeds=3, top1=VALUES | {"final": 0.7}, leave_out=("without-joint", "baseline"))
+    nine.fill(
+        "lite", number=9, top1=VALUES, leave_out=tuple(row for row in VALUES if row != "final")
+    )  # seed 0 as it was
+    after = effects.effects(9, "lite").set_index(["after", "before", "metric"])
+    one = ("final", "baseline", "miou")
+    for column in ("measured", "low", "high", "how"):
+        assert after.at[one, column] == before.at[one, column]
+    assert (after.at[one, "seeds"], after.at[one, "most"]) == (1, 3)
+    assert after.at[("final", "without-pretraining", "miou"), "how"] == "seeds"
+    assert "over those that both have" in segmentation.effects_table(9, "lite", effects.effects(9, "lite"))
+
+
+def test_claims_and_tables_judge_a_difference_by_one_interval(nine: ModuleType) -> None:
+    for row, run in run_ids(9).items():
+        nine.write_pixels(run, VALUES[row])
+    effects.write_effects(9, "lite")
+    frame = effects.effects(9, "lite").set_index(["after", "before", "metric"])
+    claim = next(claim for claim in claims.load() if claim.id == "pretraining-helps")
+    (part,) = claims.judge_one(claim, Evidence("lite")).parts
+    line = frame.loc[("final", "without-pretraining", "miou")]
+    assert part.value is not None and line["how"] == "paired"
+    assert (part.value.value, part.value.low, part.value.high) == (line["measured"], line["low"], line["high"])
 
 
 def test_rows_that_share_a_run_test_nothing(fake_ledger: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
