@@ -144,7 +144,7 @@ def _measured(
         return {"how": "not run"}
     if after.key == before.key:
         return {"how": "same run", "data": a.data}
-    mine, theirs = (_by_seed(book, one).dropna(subset=["value"]) for one in (after, before))
+    mine, theirs = (by_seed(book, one).dropna(subset=["value"]) for one in (after, before))
     common = mine.index.intersection(theirs.index)
     line: dict[str, object] = {"data": a.data, "seeds": len(common), "most": max(a.n, b.n)}
     if common.empty:
@@ -169,7 +169,7 @@ def _measured(
     return line | {"low": gap.low, "high": gap.high, "how": "apart"}
 
 
-def _by_seed(book: pd.DataFrame, line: Line) -> pd.DataFrame:
+def by_seed(book: pd.DataFrame, line: Line) -> pd.DataFrame:
     """Percent, with the bootstrap interval and the run, of each seed: ``value, low, high, run_id``."""
     mine = runs_of(book, line.key)
     mine = mine[mine["split"] == "test"].set_index("seed")

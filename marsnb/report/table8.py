@@ -2,13 +2,15 @@
 
 import pandas as pd
 
+from marsnb.recipes import Paper
 from marsnb.report import cost_of_steps
-from marsnb.report.effects import CHOICES, effects
+from marsnb.report.effects import CHOICES, by_seed, effects
 from marsnb.report.layout import NAMES
-from marsnb.report.measured import PERCENT, Line, by_metric, lines
+from marsnb.report.measured import PERCENT, Line, Measurement, by_metric, lines
 from marsnb.report.ranking import ranking_text
 from marsnb.report.segmentation import differs, effects_table
 from marsnb.report.sentences import scale_note
+from marsnb.training import ledger
 from marsnb.training.segmentation_metrics import acc_if_even, facc_if_even
 
 OURS = CHOICES[8]
@@ -24,7 +26,17 @@ def comparison_text(profile: str) -> str:
     text = [effects_table(8, profile, frame)]
     if not any(line.measured for line in by["miou"]):
         return text[0]
-    return "\n".join([*text, "", *_place(by["miou"], profile), *_told(frame), *_weights(by), *_mixing(by)])
+    return "\n".join(
+        [
+            *text,
+            "",
+            *_place(by["miou"], profile),
+            *_told(frame),
+            *_seeds(by["miou"], profile),
+            *_weights(by),
+            *_mixing(by),
+        ]
+    )
 
 
 def rivals(profile: str) -> str:
@@ -40,27 +52,43 @@ def _rivals(found: list[Line]) -> list[Line]:
     return [line for line in found if line.row.id != OURS and not line.row.control]
 
 
-def _rank(value: float, others: list[float]) -> int:
-    return 1 + sum(other > value for other in others)
-
-
 def _place(found: list[Line], profile: str) -> list[str]:
-    """Where ours stands, and where cross entropy alone would."""
+    """Where ours stands, and where cross entropy alone would: each rival on the seeds that both have."""
     base = next(line for line in lines(SHARED[0], profile, "miou") if line.row.id == SHARED[1])
-    text = []
+    book, text = ledger.read(profile), []
     for name, line in (("Ours", next(x for x in found if x.row.id == OURS)), ("Cross entropy alone", base)):
-        said = []
-        for where, side in (("in the paper", "paper"), ("here", "measured")):
-            mine = getattr(line, side)
-            others = [getattr(x, side).mean for x in _rivals(found) if getattr(x, side)]
-            if mine is None or not others:
-                said.append(f"{where} not run")
-                continue
-            place = _rank(mine.mean, others)
-            said.append(f"{where} {mine.mean:.2f} %, above {len(others) + 1 - place} of {len(others)} rivals")
+        theirs = [line.paper.mean - x.paper.mean for x in _rivals(found) if line.paper and x.paper]
+        gaps = [by_seed(book, line)["value"] - by_seed(book, x)["value"] for x in _rivals(found)]
+        here = [gap.mean() for gap in gaps if gap.notna().any()]
+        said = [_above("in the paper", line.paper, theirs), _above("here", line.measured, here)]
         source = " (Table 9's baseline, which Table 8 leaves out)" if line is base else ""
-        text.append(f"- **{name}**{source}, by mIoU: {'; '.join(said)}.")
+        seeds = max((int(gap.count()) for gap in gaps), default=0)
+        more = (
+            f" (mean of {line.measured.n} seeds; compared on {seeds})" if line.measured and line.measured.n > 1 else ""
+        )
+        text.append(f"- **{name}**{source}, by mIoU: {'; '.join(said)}{more}.")
     return text
+
+
+def _above(where: str, mine: Paper | Measurement | None, gaps: list[float]) -> str:
+    if mine is None or not gaps:
+        return f"{where} not run"
+    return f"{where} {mine.mean:.2f} %, above {sum(gap > 0 for gap in gaps)} of {len(gaps)} rivals"
+
+
+def _seeds(found: list[Line], profile: str) -> list[str]:
+    """What the spread of ours over seeds says about rivals of a single one."""
+    ours = next(line for line in found if line.row.id == OURS)
+    if ours.measured is None or ours.measured.n == 1:
+        return []
+    values = by_seed(ledger.read(profile), ours)["value"]
+    single = [line.measured.mean for line in _rivals(found) if line.measured and line.measured.n == 1]
+    inside = sum(values.min() <= value <= values.max() for value in single)
+    over = sum(value > values.max() for value in single)
+    return [
+        f"- Seeds move ours from {values.min():.2f} to {values.max():.2f} % mIoU. Of the {len(single)} rivals with a "
+        f"single seed, {inside} lie in between and {over} above: another seed could make these change places with ours."
+    ]
 
 
 def _told(frame: pd.DataFrame) -> list[str]:

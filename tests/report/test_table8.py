@@ -6,11 +6,12 @@ import pandas as pd
 import pytest
 import torch
 
-from marsnb import paths
+from marsnb import paths, recipes
 from marsnb.errors import TrainingError
 from marsnb.report import cost_of_steps, measure_steps, table8
 from marsnb.report.figures import figure
 from marsnb.report.ranking import ranking, ranking_text
+from marsnb.training import ledger
 from marsnb.training.spec import row_runs
 
 CPU = torch.device("cpu")
@@ -119,3 +120,16 @@ def test_order_is_tested_by_each_metric_with_its_own_interval(fake_ledger: Modul
     assert found.rho == pytest.approx(1.0) and found.reproduces and len(found.rows) == 16
     assert ranking(8, "lite").rho != pytest.approx(1.0)  # the paper's two columns have orders of their own
     assert "**Order of the rows of Table 8 by mIoU: the paper's ranking reproduces**" in ranking_text(8, "lite", "miou")
+
+
+def test_a_rival_is_compared_on_the_seeds_that_both_have(fake_ledger: ModuleType) -> None:
+    """Ours falls with every seed, here by hand: its mean is below a rival that its own seed 0 is above."""
+    rows = [row.id for row in recipes.load_table(8).rows]
+    fake_ledger.fill("lite", number=8, top1={row: 0.5 for row in rows} | {"classmix": 0.695, "cct": 0.9, "ours": 0.7})
+    key = next(key for row, key, _ in row_runs(8, "lite") if row.id == "ours")
+    for seed, value in ((1, 0.6), (2, 0.59)):
+        lines = fake_ledger.pixel_lines(key, seed, value)
+        ledger.append("lite", lines, fake_ledger.curve_lines(lines[0]["run_id"]))
+    text = table8.comparison_text("lite")
+    assert "above 14 of 15 rivals (mean of 3 seeds; compared on 1)." in text
+    assert "Of the 15 rivals with a single seed, 1 lie in between and 1 above" in text
