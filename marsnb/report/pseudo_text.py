@@ -65,8 +65,7 @@ def what_we_see(profile: str) -> str:
     text = [scale_note(profile), *(f"- {sentence}" for sentence in found if sentence)]
     text.append(
         "\nAll this is measured where there is a label. Pseudo labels go where there is none: where annotators "
-        "disagreed, far away, or on the rover. Expect them to be right less often there; no label can tell. "
-        "The verdict is that of notebook 19, which asks whether estimates get better by more than the curves waver."
+        "disagreed, far away, or on the rover. Expect them to be right less often there; no label can tell."
     )
     return "\n".join(text)
 
@@ -86,7 +85,8 @@ def _better(profile: str, frame: pd.DataFrame) -> str:
     return (
         f"{sentence}Since epoch {before}, the last without pseudo labels, coverage changed by {gains[0]:+.1f} points "
         f"and precision by {gains[1]:+.1f}. That estimates get better and better, which would be both: "
-        f"{reading(profile, 'better-labels')}."
+        f"{reading(profile, 'better-labels')}. The verdict is that of notebook 19, which asks whether they get better by "
+        "more than the curves waver."
     )
 
 
