@@ -85,8 +85,8 @@ def _better(profile: str, frame: pd.DataFrame) -> str:
     return (
         f"{sentence}Since epoch {before}, the last without pseudo labels, coverage changed by {gains[0]:+.1f} points "
         f"and precision by {gains[1]:+.1f}. That estimates get better and better, which would be both: "
-        f"{reading(profile, 'better-labels')}. The verdict is that of notebook 19, which asks whether they get better by "
-        "more than the curves waver."
+        f"{reading(profile, 'better-labels')}. The verdict is that of notebook 19, which asks whether they get better "
+        "by more than the curves waver."
     )
 
 
