@@ -1,9 +1,9 @@
 """How a claim is checked: each check turns its rows into parts of a value, an interval and a verdict each."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import inf, isfinite, nan
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from marsnb import recipes
@@ -121,9 +121,10 @@ def _paired(evidence: Evidence, pair: tuple[str, str], metric: str) -> Value | N
     for after, before, sign in ((first, second, 1), (second, first, -1)):
         mine = frame[(frame["after"] == after) & (frame["before"] == before)]
         for line in mine[mine["metric"] == (metric or head.metric)].to_dict("records"):
-            middle, *ends = (sign * float(line.get(name, nan)) for name in ("measured", "low", "high"))
-            if isfinite(sum(ends)):
-                return Value(middle, min(ends), max(ends), int(line["seeds"]))
+            middle, *ends = (sign * float(line[name]) for name in ("measured", "low", "high"))
+            value = Value(middle, min(ends), max(ends))
+            if finite(value):
+                return replace(value, n=int(line["seeds"]))
     return None
 
 

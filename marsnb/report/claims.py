@@ -219,11 +219,11 @@ def judge_one(claim: Claim, evidence: Evidence) -> Judged:
         shown = tuple(replace(part, verdict=UNTESTED) for part in parts if part.value)
         return Judged(claim=claim, verdict=UNTESTED, parts=shown, why=WHY_NOT[evidence.scale], data=data)
     verdict = combine([part.verdict for part in parts])
-    why = _reasons([part.why for part in parts if part.why])
+    why = reasons([part.why for part in parts if part.why])
     return Judged(claim=claim, verdict=verdict, parts=parts, why=why if verdict == UNTESTED else "", data=data)
 
 
-def _reasons(given: list[str]) -> str:
+def reasons(given: list[str]) -> str:
     """Reasons, each once, with the rows that it is the reason of."""
     rows: dict[str, list[str]] = {}
     for reason, _, row in (text.partition(": ") for text in given):

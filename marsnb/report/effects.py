@@ -6,7 +6,6 @@ from that file and the ledger.
 """
 
 from collections.abc import Sequence
-from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from marsnb import paths, recipes
-from marsnb.report.evidence import Value, over_seeds
+from marsnb.report.evidence import Value, finite, over_seeds
 from marsnb.report.files import write_csv
 from marsnb.report.measured import PERCENT, Line, by_metric, runs_of
 from marsnb.training import ledger
@@ -164,7 +163,7 @@ def _measured(
         low, high = old[runs, after.metric]
         return line | {"low": low, "high": high, "how": "paired"}
     gap = Value(one["value"], one["low"], one["high"], 1) - Value(other["value"], other["low"], other["high"], 1)
-    if not isfinite(gap.low + gap.high):
+    if not finite(gap):
         return line | {"how": "no interval"}
     return line | {"low": gap.low, "high": gap.high, "how": "apart"}
 

@@ -2,7 +2,7 @@
 
 from marsnb.errors import RecipeError
 from marsnb.report import claims
-from marsnb.report.claim_checks import UNTESTED, Part, combine
+from marsnb.report.claim_checks import UNTESTED, combine
 
 
 def reading(profile: str, claim_id: str, metric: str = "") -> str:
@@ -22,11 +22,7 @@ def reading(profile: str, claim_id: str, metric: str = "") -> str:
     parts = tuple(part for part in item.parts if not metric or part.metric == metric)
     verdict = combine([part.verdict for part in parts])
     if verdict == UNTESTED:
-        return f"**{UNTESTED} here**, since {_why(parts) or item.why}"
+        return f"**{UNTESTED} here**, since {claims.reasons([part.why for part in parts if part.why]) or item.why}"
     found = item.model_copy(update={"parts": parts}).weakest
     shown = f" ({claims.number(found, signed=True)})" if found else ""
     return f"**{verdict} here**{shown}"
-
-
-def _why(parts: tuple[Part, ...]) -> str:
-    return "; ".join(dict.fromkeys(part.why for part in parts if part.why))

@@ -26,17 +26,9 @@ def comparison_text(profile: str) -> str:
     text = [effects_table(8, profile, frame)]
     if not any(line.measured for line in by["miou"]):
         return text[0]
-    return "\n".join(
-        [
-            *text,
-            "",
-            *_place(by["miou"], profile),
-            *_told(frame),
-            *_seeds(by["miou"], profile),
-            *_weights(by),
-            *_mixing(by),
-        ]
-    )
+    miou, book = by["miou"], ledger.read(profile)
+    place = [*_place(miou, book, profile), *_told(frame), *_seeds(miou, book)]
+    return "\n".join([*text, "", *place, *_weights(by), *_mixing(by)])
 
 
 def rivals(profile: str) -> str:
@@ -52,20 +44,20 @@ def _rivals(found: list[Line]) -> list[Line]:
     return [line for line in found if line.row.id != OURS and not line.row.control]
 
 
-def _place(found: list[Line], profile: str) -> list[str]:
+def _place(found: list[Line], book: pd.DataFrame, profile: str) -> list[str]:
     """Where ours stands, and where cross entropy alone would: each rival on the seeds that both have."""
     base = next(line for line in lines(SHARED[0], profile, "miou") if line.row.id == SHARED[1])
-    book, text = ledger.read(profile), []
+    text, rivals_by_seed = [], [by_seed(book, x)["value"] for x in _rivals(found)]
     for name, line in (("Ours", next(x for x in found if x.row.id == OURS)), ("Cross entropy alone", base)):
         theirs = [line.paper.mean - x.paper.mean for x in _rivals(found) if line.paper and x.paper]
-        gaps = [by_seed(book, line)["value"] - by_seed(book, x)["value"] for x in _rivals(found)]
+        mine = by_seed(book, line)["value"]
+        gaps = [mine - other for other in rivals_by_seed]
         here = [gap.mean() for gap in gaps if gap.notna().any()]
         said = [_above("in the paper", line.paper, theirs), _above("here", line.measured, here)]
         source = " (Table 9's baseline, which Table 8 leaves out)" if line is base else ""
         seeds = max((int(gap.count()) for gap in gaps), default=0)
-        more = (
-            f" (mean of {line.measured.n} seeds; compared on {seeds})" if line.measured and line.measured.n > 1 else ""
-        )
+        n = line.measured.n if line.measured else 0
+        more = f" (mean of {n} seeds; compared on {seeds})" if n > 1 else ""
         text.append(f"- **{name}**{source}, by mIoU: {'; '.join(said)}{more}.")
     return text
 
@@ -76,12 +68,12 @@ def _above(where: str, mine: Paper | Measurement | None, gaps: list[float]) -> s
     return f"{where} {mine.mean:.2f} %, above {sum(gap > 0 for gap in gaps)} of {len(gaps)} rivals"
 
 
-def _seeds(found: list[Line], profile: str) -> list[str]:
+def _seeds(found: list[Line], book: pd.DataFrame) -> list[str]:
     """What the spread of ours over seeds says about rivals of a single one."""
     ours = next(line for line in found if line.row.id == OURS)
     if ours.measured is None or ours.measured.n == 1:
         return []
-    values = by_seed(ledger.read(profile), ours)["value"]
+    values = by_seed(book, ours)["value"]
     single = [line.measured.mean for line in _rivals(found) if line.measured and line.measured.n == 1]
     inside = sum(values.min() <= value <= values.max() for value in single)
     over = sum(value > values.max() for value in single)
