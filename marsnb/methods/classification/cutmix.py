@@ -28,6 +28,8 @@ class CutMix(ClassificationMethod):
     Reference: Yun et al., CutMix, arXiv 1905.04899.
     """
 
+    pixels = ("labelled",)
+
     def __init__(self, model: Classifier, schedule: Schedule, *, alpha: float = 1.0) -> None:
         super().__init__(model, schedule)
         self.mix = v2.CutMix(alpha=alpha, num_classes=model.head.out_features)

@@ -26,6 +26,8 @@ class MixUp(ClassificationMethod):
     Reference: Zhang et al., mixup, arXiv 1710.09412.
     """
 
+    pixels = ("labelled",)
+
     def __init__(self, model: Classifier, schedule: Schedule, *, alpha: float = 0.2) -> None:
         super().__init__(model, schedule)
         self.mix = v2.MixUp(alpha=alpha, num_classes=model.head.out_features)

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -50,12 +50,12 @@ class PseudoBatch:
     """Images, mixed or not, with what a teacher sees in them.
 
     Attributes:
-        images: ``(B, 3, H, W)``.
+        images: ``(B, 3, H, W)``; where nothing is mixed, as they came.
         labels: the teacher's class, ``(B, H, W)``, int64; 255 where nothing is shown.
         confidence: its probability, ``(B, H, W)``, float32; 0 where nothing is shown.
     """
 
-    images: Tensor
+    images: Any
     labels: Tensor
     confidence: Tensor
 
@@ -100,6 +100,7 @@ class TeacherMethod(SegmentationMethod):
     """
 
     streams: ClassVar[tuple[str, ...]] = ("labelled", "unlabelled")
+    pixels = ("unlabelled",)
     mixing = "none"
 
     def __init__(
@@ -116,9 +117,11 @@ class TeacherMethod(SegmentationMethod):
         self.teacher = EMA(model, decay)
 
     @torch.no_grad()
-    def pseudo_batch(self, images: Tensor) -> PseudoBatch:
+    def pseudo_batch(self, images: Any) -> PseudoBatch:
         """Images that the teacher labels, then mixed with their labels and confidences, ``(B, 3, H, W)``."""
         confidence, labels = self.teacher(images).float().softmax(dim=1).max(dim=1)  # (B, H, W) each
+        if self.mixing == "none":
+            return PseudoBatch(images, labels, confidence)
         mix = MIXINGS[self.mixing](labels, self.model.num_classes)
         # A blank is the mean colour, which the network's normalisation turns into 0.
         return PseudoBatch(mix(images, self.model.input_mean), mix(labels, IGNORE_INDEX), mix(confidence, 0.0))

@@ -32,6 +32,8 @@ class MeanTeacher(SegmentationMethod):
     Reference: Tarvainen and Valpola, Mean teachers are better role models, arXiv 1703.01780.
     """
 
+    pixels = ("labelled",)
+
     def __init__(
         self,
         model: Segmenter,

@@ -52,6 +52,7 @@ class ReCo(TeacherMethod):
     ) -> None:
         super().__init__(model, schedule, weight=weight, decay=decay, threshold=threshold)
         self.mixing = checked_mixing(mixing)
+        self.pixels = () if self.mixing == "none" else ("unlabelled",)
         self.weight_reco, self.weak, self.temperature = weight_reco, weak, temperature
         self.queries, self.keys = queries, keys
 
