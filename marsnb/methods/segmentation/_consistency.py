@@ -12,6 +12,7 @@ from marsnb.errors import RecipeError
 from marsnb.losses._elements import IGNORE_INDEX, expectation
 from marsnb.methods.segmentation._mixing import MIXINGS
 from marsnb.methods.segmentation._parts import MaskBatch, PolySchedule, SegmentationMethod
+from marsnb.models.batchnorm import untracked_batchnorm
 from marsnb.models.ema import EMA
 from marsnb.models.segmenter import Segmenter
 
@@ -86,7 +87,10 @@ class TeacherMethod(SegmentationMethod):
     ClassMix's, cross entropy with the teacher's classes, weighted by the share of sure pixels (CutMix for segmentation
     takes the squared difference of probabilities, weighted by that share); images are mixed after the augmentation that
     all methods have, without a further colour jitter; an image's partner is its neighbour in the shuffled batch; the
-    teacher predicts in evaluation mode; scores are the student's, as for the other methods.
+    teacher predicts in evaluation mode; scores are the student's, as for the other methods. The second batch is
+    normalised by its own statistics but leaves the running ones alone, so that the network that is scored has those of
+    whole images only (in the references, half of what enters them has holes or seams). Where nothing is mixed the same
+    holds, though it would do no harm, so that rows differ in the mixing alone.
 
     Args:
         model: backbone and heads.
@@ -100,7 +104,7 @@ class TeacherMethod(SegmentationMethod):
     """
 
     streams: ClassVar[tuple[str, ...]] = ("labelled", "unlabelled")
-    pixels = ("unlabelled",)
+    pixels: tuple[str, ...] = ("unlabelled",)
     mixing = "none"
 
     def __init__(
@@ -131,7 +135,9 @@ class TeacherMethod(SegmentationMethod):
         self.teacher.update(self.model)
         pseudo = self.pseudo_batch(unlabelled.images)
         ce = self.cross_entropy(self.model(labelled.images), labelled.labels)
-        consistency, sure = pseudo.cross_entropy(self.model(pseudo.images), self.threshold)
+        with untracked_batchnorm(self.model):
+            pseudo_logits = self.model(pseudo.images)
+        consistency, sure = pseudo.cross_entropy(pseudo_logits, self.threshold)
         return {"loss": ce + self.weight * consistency, "ce": ce, "pseudo": consistency, "sure": sure}
 
 
