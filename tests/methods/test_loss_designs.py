@@ -81,15 +81,25 @@ def test_a_batch_without_triplets_costs_nothing_and_has_a_gradient():
     assert loss.item() == 0 and not features.grad.any()
 
 
-def test_centers_learn_at_the_heads_rate():
-    method = build("center_loss")
-    before = method.center.centers.detach().clone()
-    optimizer = method.configure_optimizers()
-    head = next(group for group in optimizer.param_groups if group["name"] == "head")
-    assert any(p is method.center.centers for p in head["params"])
-    method.training_step({"labelled": batch()}, 0).backward()
-    optimizer.step()
-    assert not torch.equal(before, method.center.centers)
+def test_centers_follow_the_features_by_their_own_rule_at_any_learning_rate():
+    method = build("center_loss", lr_head=0.0, lr_backbone=0.0, lr_projection=0.0)
+    for i in range(20):
+        method.training_step({"labelled": batch()}, i)
+    features = method.model.features(batch().images)
+    for label in range(4):
+        mean = features[label == LABELS].mean(dim=0)
+        torch.testing.assert_close(method.center.centers[label], mean, rtol=1e-3, atol=1e-4)
+    assert method.center.alpha == 0.5 and build("center_loss", settings={"alpha": 0.1}).center.alpha == 0.1
+
+
+def test_center_loss_is_its_equation():
+    method = build("center_loss", settings={"weight": 0.7})
+    losses = method.step(batch())
+    features = method.model.features(batch().images).detach()
+    means = torch.stack([features[label == LABELS].mean(dim=0) for label in range(4)])
+    expected = (features - means[LABELS]).square().sum(dim=1).mean() / 2  # of the first batch
+    torch.testing.assert_close(losses["center"], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(losses["loss"], losses["ce"] + 0.7 * losses["center"])
 
 
 def test_class_balanced_loss_weighs_rare_classes_more():

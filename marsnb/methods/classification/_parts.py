@@ -31,7 +31,7 @@ class Batch:
     """One batch of labelled images.
 
     Attributes:
-        images: ``(B, 3, H, W)`` in [0, 1], augmented.
+        images: ``(B, 3, H, W)`` in [0, 1], augmented, or what the model's frozen trunk makes of them.
         labels: ``(B,)``, int64.
     """
 
@@ -44,7 +44,7 @@ class PairBatch:
     """One batch of pairs of views.
 
     Attributes:
-        view1, view2: ``(B, 3, H, W)`` in [0, 1]; row i of both belong together.
+        view1, view2: as ``Batch.images``; row i of both belong together.
         labels: ``(B,)``, int64; -1 where there is no label.
     """
 

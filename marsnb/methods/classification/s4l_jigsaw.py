@@ -45,6 +45,7 @@ class S4LJigsaw(ClassificationMethod):
     """
 
     streams: ClassVar[tuple[str, ...]] = ("labelled", "unlabelled")
+    pixels = ("labelled", "unlabelled")
     orders: Tensor
 
     def __init__(

@@ -47,6 +47,7 @@ class S4LRotation(ClassificationMethod):
     """
 
     streams: ClassVar[tuple[str, ...]] = ("labelled", "unlabelled")
+    pixels = ("labelled", "unlabelled")
 
     # departure: not scored on the average of four rotations as in S4L; every method of the project is scored by one
     # pass of the upright image, so that none has more computation at the test than another.
