@@ -44,6 +44,7 @@ class Row(_Strict):
         settings: the method's own settings.
         overrides: fields of the profile's run settings.
         at: more of them, for one profile, by its name.
+        not_at: profiles that cannot run the row, with the reason, by name.
         paper: the paper's number; ``None`` for a control.
         control: not a row of the paper.
         family: the paper's category of the method (Table 3).
@@ -61,6 +62,7 @@ class Row(_Strict):
     settings: dict[str, Any] = {}
     overrides: dict[str, Any] = {}
     at: dict[str, dict[str, Any]] = {}
+    not_at: dict[str, str] = {}
     paper: Paper | None = None
     control: bool = False
     family: str = ""
