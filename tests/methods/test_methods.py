@@ -54,7 +54,7 @@ LEARNS: dict[tuple[str, int], set[str]] = {
     **{(name, 0): {"backbone", "project_s"} for name in ("supcon_linear", "supcon_all")},
 }
 # Where a stage learns too little at 1e-3 for 15 steps to show it: only the scales of a random head.
-FASTER = {("lws", 1): {"lr_head": 0.1}}
+FASTER = {("lws", 1): {"lr_head": 0.01}}
 # The term that each weight among the settings belongs to; the only other setting is the temperature.
 WEIGHT_OF = {"weight": "info_nce", "weight_s": "inter_class", "weight_u": "similarity"}
 
@@ -292,7 +292,7 @@ def test_one_group_of_parameters_for_each_rate(name):
     optimizer = method.configure_optimizers()
     assert isinstance(optimizer, torch.optim.Adam)
     rates = {group["name"]: group["lr"] for group in optimizer.param_groups}
-    every = {"head": 1e-3, "projection": 2e-6, "backbone": 1e-6}
+    every = {"head": 1e-3, "projection": 2e-6, "backbone": 1e-6, **({"scale": 1e-2} if name == "lws" else {})}
     assert rates == ({"head": 1e-3} if METHODS[name].precompute else every)
     assert {group["weight_decay"] for group in optimizer.param_groups} == {0.5}
     grouped = [p for group in optimizer.param_groups for p in group["params"]]

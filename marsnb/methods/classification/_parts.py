@@ -90,9 +90,13 @@ class ClassificationMethod(Method):
         }
         return {name: [p for p in group if p.requires_grad] for name, group in groups.items()}
 
+    def rates(self, epoch: int) -> dict[str, float]:
+        """Learning rate of each group in an epoch of the schedule; a method with a group of its own adds it here."""
+        return self.schedule.rates(epoch)
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam, one group per learning rate (paper, section 6.1)."""
-        rates = self.schedule.rates()
+        rates = self.rates(0)
         groups = [{"params": p, "lr": rates[name], "name": name} for name, p in self.trained_parameters().items() if p]
         return torch.optim.Adam(groups, weight_decay=self.schedule.weight_decay)
 
@@ -100,4 +104,4 @@ class ClassificationMethod(Method):
         """Set the epoch's stage and learning rates; they depend on the epoch alone, so none is stored."""
         self.begin_epoch(self.current_epoch)
         # A stage that is half as long decays at half the epoch.
-        self.set_rates(self.schedule.rates(int(self.epoch / self.stages[self.stage])))
+        self.set_rates(self.rates(int(self.epoch / self.stages[self.stage])))
