@@ -12,9 +12,9 @@ from marsnb.methods.classification._parts import ClassificationMethod
 class DecoupledMethod(ClassificationMethod):
     """Cross entropy on shuffled batches, then on class-balanced ones with a frozen backbone.
 
-    The second stage is as long as the first. The references' ten epochs are 2,300 steps of 512 images at a rate of 0.2;
-    a third of the paper's 30, or of fewer, is far less of both, and leaves what learns in it on its way. Frozen features
-    make the stage a cheap one.
+    The second stage is as long as the first, on frozen features. The reference's ten epochs are 2,300 steps of 512
+    images at a rate of 0.2; a third of a run's epochs would be 700 to 3,400 steps of 16 images, after which scales and
+    heads are still on their way.
 
     A subclass says in ``enter`` what learns in the second stage.
     """

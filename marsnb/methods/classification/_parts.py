@@ -21,6 +21,11 @@ class Schedule(Protocol):
         """L2 penalty of the optimizer."""
         ...
 
+    @property
+    def milestones(self) -> tuple[int, ...]:
+        """Epochs at which the rates decay."""
+        ...
+
     def rates(self, epoch: int = 0) -> dict[str, float]:
         """Rate of each parameter group in ``epoch``."""
         ...
