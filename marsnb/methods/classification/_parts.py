@@ -1,5 +1,6 @@
 """What the classification methods share: batches, parameter groups, the optimizer."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 from marsnb.methods._base import Method
 from marsnb.methods._base import Task as Task  # part of this module's interface, too
 from marsnb.methods._base import method_settings as method_settings
+from marsnb.models.batchnorm import untracked_batchnorm
 from marsnb.models.classifier import Classifier
 
 
@@ -79,6 +81,14 @@ class ClassificationMethod(Method):
     """Which of the model's maps the collapse diagnostics look at besides the features: ``embed_s``, ``embed_u``."""
     precompute: ClassVar[bool] = False
     """Whether the backbone is frozen and the images can be replaced by their features once and for all."""
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Around a pass of images that are not as those that are scored: strong views, unlabelled ones, patches.
+
+        Inside, running statistics of batch normalisation stand still where the model has ``batchnorm="labelled"``: they
+        then follow the labelled stream alone. Otherwise it changes nothing.
+        """
+        return untracked_batchnorm(self.model) if self.model.batchnorm == "labelled" else nullcontext()
 
     def cross_entropy(self, labelled: Batch) -> Tensor:
         """Eq. 4 on a labelled batch."""
