@@ -1,7 +1,11 @@
-"""Writing a file whole or not at all."""
+"""Writing a file whole or not at all, and one process at a time."""
 
+import fcntl
 import os
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -29,3 +33,22 @@ def write_whole(path: Path, content: str | bytes) -> Path:
         temporary.unlink(missing_ok=True)
         raise
     return path
+
+
+@contextmanager
+def locked(path: Path, notice: str = "") -> Iterator[None]:
+    """Hold a lock file, waiting for it if need be; the system lets it go when the process ends, however it ends.
+
+    Args:
+        path: the file; it is made where there is none.
+        notice: said on standard error, once, if another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if notice:
+                sys.stderr.write(f"{notice}\n")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

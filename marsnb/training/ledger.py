@@ -1,15 +1,12 @@
 """The ledger: every measured number, tidy, one line per run, split and metric. Only training writes it."""
 
-import fcntl
-import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from marsnb import paths
-from marsnb.files import write_whole
+from marsnb.files import locked, write_whole
 
 COLUMNS = [
     "run_id", "recipe", "task", "method", "backbone", "start", "data", "fingerprint", "split", "seed", "metric",
@@ -47,25 +44,6 @@ def read(profile: str) -> pd.DataFrame:
 def read_curves(profile: str) -> pd.DataFrame:
     """Per-epoch values of the runs in the ledger: ``run_id, epoch, metric, value``; epochs count from 1."""
     return _read(curves_path(profile), CURVE_COLUMNS)
-
-
-@contextmanager
-def locked(path: Path, notice: str = "") -> Iterator[None]:
-    """Hold a lock file, waiting for it if need be; the system lets it go when the process ends, however it ends.
-
-    Args:
-        path: the file; it is made where there is none.
-        notice: said on standard error, once, if another process holds it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if notice:
-                sys.stderr.write(f"{notice}\n")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def append(profile: str, rows: Iterable[dict], curves: Iterable[dict]) -> None:
