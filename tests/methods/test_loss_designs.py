@@ -34,9 +34,19 @@ def test_ldam_scores_by_cosines_of_a_normed_head():
     assert model(images).abs().max() <= 1 + 1e-6
 
 
-@pytest.mark.parametrize(("epochs", "first"), [(10, 8), (30, 24), (5, 4)])
-def test_ldam_reweights_from_80_percent_of_the_epochs(epochs, first):
-    method = build("ldam_drw", epochs=epochs)
+@pytest.mark.parametrize(
+    ("epochs", "milestones", "settings", "first"),
+    [
+        (30, (20, 25), {}, 20),  # with the first decay
+        (6, (4, 5), {}, 4),
+        (2, (1,), {}, 1),
+        (10, (), {}, 8),  # 80 % where nothing decays
+        (30, (20, 25), {"deferred": 0.8}, 24),
+        (5, (), {"deferred": 0.5}, 3),
+    ],
+)
+def test_ldam_reweights_from_the_first_decay_on(epochs, milestones, settings, first):
+    method = build("ldam_drw", epochs=epochs, milestones=milestones, settings=settings)
     began = []
     for epoch in range(epochs):
         method.begin_epoch(epoch)
@@ -45,11 +55,11 @@ def test_ldam_reweights_from_80_percent_of_the_epochs(epochs, first):
 
 
 def test_ldam_weights_are_class_balanced_and_count_late_only():
-    method = build("ldam_drw")
+    method = build("ldam_drw", milestones=(7, 9))
     torch.testing.assert_close(method.weights, effective_weights(COUNTS))
     method.eval()
     early, cosines = method.step(batch())["loss"], method.model(batch().images)
-    method.begin_epoch(9)
+    method.begin_epoch(7)
     late = method.step(batch())["loss"]
     torch.testing.assert_close(early, method.ldam(cosines, LABELS))
     torch.testing.assert_close(late, method.ldam(cosines, LABELS, method.weights))

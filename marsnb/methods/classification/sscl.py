@@ -126,7 +126,8 @@ class SsCL(ClassificationMethod):
         """L = L_ce + weight_pseudo * L_pseudo + weight_contrast * L_contrast."""
         model = self.model
         ce = self.cross_entropy(labelled)
-        features = model.features(unlabelled_pairs.view1)  # (B, 3, H, W) -> (B, F)
+        with self.aside():
+            features = model.features(unlabelled_pairs.view1)  # (B, 3, H, W) -> (B, F)
         logits, raw = model.head(model.dropout(features)), model.project_u(features)  # (B, C), (B, D)
         if self.training:
             update_momentum(model, self.key, self.momentum)
