@@ -9,7 +9,7 @@ import numpy as np
 from marsnb import paths
 from marsnb.data import DATASETS
 from marsnb.data._images import SUFFIXES, digest, image_files
-from marsnb.data.base import ClassificationData, LabelledList
+from marsnb.data.base import ClassificationData, LabelledList, number_groups
 from marsnb.data.pds import Product, open_folder, parse_name
 from marsnb.errors import DataError, RecipeError
 
@@ -53,6 +53,7 @@ class MSL:
     class_names = tuple(name for name in published_names if name != "sun")  # in the order of the labels 0 .. 23
     files = 6737  # in calibrated/, of which 46 are in no list
     protocols = ("by_frame", "paper", "chronological")
+    last_sol = 564  # of the official train and val lists; test begins at 565
 
     @classmethod
     def label(cls, published_id: int) -> int | None:
@@ -178,7 +179,7 @@ def open_msl(
     *,
     root: Path | None = None,
     unlabelled: str | None = DEFAULT_UNLABELLED,
-    max_sol: int | None = None,
+    max_sol: int | None = MSL.last_sol,
     splits: Path | None = None,
 ) -> ClassificationData:
     """Open the data set under a split protocol.
@@ -192,7 +193,8 @@ def open_msl(
         root: folder of data sets; ``paths.data()`` by default.
         unlabelled: folder of more unlabelled images under ``root``. The default may be missing; ``None`` asks for none.
             The files of MSL v1 that are in no list are unlabelled images always.
-        max_sol: last sol of the unlabelled images; ``None`` keeps all (the paper does not say), 564 ends before test.
+        max_sol: last sol of the unlabelled images. 564 ends them before the test images begin; ``None`` keeps all. The
+            paper does not say, and nothing in it excludes images of the test period.
         splits: folder of the split lists; the committed ones by default.
 
     Raises:
@@ -214,7 +216,8 @@ def open_msl(
         for split, names in read_split(protocol, tree, splits).items()
     }
 
-    # departure: the paper does not list its 34k PDS images; here no exposure of a labelled image is among them.
+    # departure: the paper does not list its 34k PDS images; here no exposure of a labelled image is among them, and by
+    # default none of the test period.
     frames = {parse_name(name).frame for name in labels}
     extra = _unlisted(tree, frames, max_sol)
     notes = [f"{len(extra)} of {len(tree.unlabelled)} files of MSL v1 without a label"]
@@ -249,6 +252,7 @@ def open_msl(
         fingerprint=digest([source.fingerprint, *assigned]),
         synthetic=False,
         note=note,
+        groups=number_groups([parse_name(name).frame for name in source.names]),
     )
 
 
