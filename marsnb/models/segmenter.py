@@ -120,7 +120,9 @@ class Segmenter(nn.Module):
             self.low_parts, self.trunk_parts, self.tail_parts = trunk[:low], trunk[low:], tail
             parts = self.features(x)
             if not all(trunks.same(whole[i], parts[i]) for i in (2, -1)):
-                raise RecipeError(f"{type(self.network).__name__} is not its modules one after the other: leave trunk out")
+                raise RecipeError(
+                    f"{type(self.network).__name__} is not its modules one after the other: leave trunk out"
+                )
         self.train(training)
         return self
 

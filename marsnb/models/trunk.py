@@ -57,9 +57,13 @@ def cut(network: nn.Module, at: str) -> tuple[list[str], list[str]]:
     """
     known = stages(network)
     if not known:
-        raise RecipeError(f"{type(network).__name__} cannot be cut: take an EfficientNet or a ResNet, or leave trunk out")
+        raise RecipeError(
+            f"{type(network).__name__} cannot be cut: take an EfficientNet or a ResNet, or leave trunk out"
+        )
     if at not in known:
-        raise RecipeError(f"trunk {at!r} is no module of {type(network).__name__} to cut after; known: {', '.join(known)}")
+        raise RecipeError(
+            f"trunk {at!r} is no module of {type(network).__name__} to cut after; known: {', '.join(known)}"
+        )
     names = sequence(network)
     where = names.index(at) + 1
     if not any(True for name in names[where:] for _ in network.get_submodule(name).parameters()):

@@ -112,9 +112,7 @@ def diagnostics(
     return values
 
 
-def _strong_views(
-    arrays: Arrays, chosen: NDArray[np.int64], size: int, device: torch.device
-) -> tuple[Tensor, Tensor]:
+def _strong_views(arrays: Arrays, chosen: NDArray[np.int64], size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Two strong views of the chosen images, or of what the trunk made of them."""
     if arrays.shown is not None:
         kept = (arrays.shown.gather(chosen, np.full(len(chosen), view))[0] for view in range(2))

@@ -102,7 +102,7 @@ def score_pixels(
 def _labels(
     arrays: PairArrays, chosen: NDArray[np.int64], own: PairSource | None
 ) -> Iterator[tuple[slice, torch.Tensor]]:
-    """Masks of the chosen pairs, ``(b, h, w)``, with their places among them: all at once, or one by one at own size."""
+    """Masks of the chosen pairs, ``(b, h, w)``, with their places: all at once, or one by one at own size."""
     if own is None:
         yield slice(None), torch.from_numpy(np.ascontiguousarray(arrays.masks[chosen]))
         return

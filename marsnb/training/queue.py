@@ -1,4 +1,4 @@
-"""A queue of runs that needs no watching: every row's seed 0 before any row's seed 1, side by side, resumed after any end."""
+"""A queue of runs that needs no watching: every row's seed 0 before any row's seed 1, resumed after any end."""
 
 import contextlib
 import os
@@ -106,11 +106,15 @@ def run_queue(
     console = Console(stderr=True)
     say = say or (lambda line: console.print(line, highlight=False))
     left = missing(jobs, profile)
-    say(f"{len(jobs)} runs: {len(jobs) - len(left)} in the ledger, {len(left)} to go, {_hours(left, profile, side_by_side)}")
+    rest = _hours(left, profile, side_by_side)
+    say(f"{len(jobs)} runs: {len(jobs) - len(left)} in the ledger, {len(left)} to go, {rest}")
     if side_by_side == 1:
         for at, job in enumerate(left):
-            result = run(job.spec, profile, recipe=job.recipe, device=device, score_every=score_every, label=_label(job))
-            say(f"[{at + 1}/{len(left)}] {_label(job)}  {_headline(job, result.metrics)}  {_hours(left[at + 1 :], profile, 1)}")
+            result = run(
+                job.spec, profile, recipe=job.recipe, device=device, score_every=score_every, label=_label(job)
+            )
+            rest = _hours(left[at + 1 :], profile, 1)
+            say(f"[{at + 1}/{len(left)}] {_label(job)}  {_headline(job, result.metrics)}  {rest}")
         return
     failed: list[str] = []
     with _killed_with_us() as running:
@@ -149,7 +153,12 @@ def _start(job: Job, profile: str, device: str, score_every: int, log: IO[str]) 
     environment = os.environ | ({"OMP_NUM_THREADS": str(job.spec.threads)} if job.spec.threads else {})
     # A session of its own, so that Ctrl-C reaches it through us alone.
     return subprocess.Popen(
-        [sys.executable, "-m", "marsnb", *words], stdout=log, stderr=log, text=True, env=environment, start_new_session=True
+        [sys.executable, "-m", "marsnb", *words],
+        stdout=log,
+        stderr=log,
+        text=True,
+        env=environment,
+        start_new_session=True,
     )
 
 

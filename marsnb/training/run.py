@@ -237,7 +237,7 @@ def run_table(
         score_every: see ``run``.
     """
     scale, recipes = load_profile(profile), load_table(table)
-    chosen = [recipes.row(r) for r in rows] if rows else list(recipes.rows)
+    chosen = [row for row in (map(recipes.row, rows) if rows else recipes.rows) if profile not in row.not_at]
     which = range(seeds or scale.seeds) if seeds is None or isinstance(seeds, int) else seeds
     specs = [(row, resolve(row, scale, seed, recipes.task)) for seed in which for row in chosen]
     results = []

@@ -215,11 +215,8 @@ def resolve(row: Row, profile: Profile, seed: int = 0, task: str = "classificati
         RecipeError: the row or the profile has an unknown key.
     """
     backbone = profile.backbone(row.backbone, row.own_backbone)
-    start = profile.start(row.start, backbone, task)
-    if task == "segmentation":
-        scale = profile.segmentation
-    else:
-        scale = profile.classification | (profile.from_random if start == "random" else {})
+    start = profile.start(row.start, task)
+    scale = profile.segmentation if task == "segmentation" else profile.classification
     fields: dict[str, Any] = {
         **scale,
         "task": task,

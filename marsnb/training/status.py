@@ -51,7 +51,7 @@ def state(table: str, profile: str) -> dict[str, float]:
     done = ledger.read(profile).drop_duplicates("run_id")
     done = done.assign(key=done["run_id"].str.split("-").str[0])
     seeds = range(load_profile(profile).seeds)
-    specs = {key: spec for _, key, spec in row_runs(table, profile)}
+    specs = {key: spec for row, key, spec in row_runs(table, profile) if profile not in row.not_at}
     have = done[done["key"].isin(specs)]
     found = set(zip(have["key"], have["seed"].astype(int), strict=True))
     missing = [specs[key] for key in specs for seed in seeds if (key, seed) not in found]

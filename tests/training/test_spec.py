@@ -43,8 +43,7 @@ def test_every_row_resolves_in_every_profile(table, profile):
         own = {**row.overrides, **row.at.get(profile, {})}
         assert resolved.task == task
         assert resolved.start == own.get("start", scale.start(row.start, resolved.backbone, task))
-        from_random = scale.from_random if task == "classification" and resolved.start == "random" else {}
-        wanted = {**getattr(scale, task), **from_random, **own}
+        wanted = {**getattr(scale, task), **own}
         for field, value in wanted.items():
             got = getattr(resolved, field)
             assert (list(got) if isinstance(got, tuple) else got) == value, field
