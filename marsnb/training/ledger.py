@@ -9,7 +9,7 @@ from marsnb import paths
 from marsnb.files import locked, write_whole
 
 COLUMNS = [
-    "run_id", "recipe", "task", "method", "backbone", "start", "data", "fingerprint", "split", "seed", "metric",
+    "run_id", "recipe", "task", "method", "backbone", "start", "data", "fingerprint", "labelled", "split", "seed", "metric",
     "value", "n", "epochs", "steps", "device", "seconds", "images_per_s", "peak_memory", "versions", "commit", "date",
 ]  # fmt: skip
 CURVE_COLUMNS = ["run_id", "epoch", "metric", "value"]
@@ -26,7 +26,8 @@ def curves_path(profile: str) -> Path:
 
 
 def _read(path: Path, columns: list[str]) -> pd.DataFrame:
-    text = {c: str for c in ("run_id", "recipe", "fingerprint", "commit", "metric", "split") if c in columns}
+    names = ("run_id", "recipe", "fingerprint", "labelled", "commit", "metric", "split")
+    text = {c: str for c in names if c in columns}
     if not path.exists():
         return pd.DataFrame(columns=columns)
     return pd.read_csv(path, dtype=text)
@@ -35,8 +36,10 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
 def read(profile: str) -> pd.DataFrame:
     """All lines of a profile's ledger; empty, with its columns, where nothing was measured.
 
-    Columns: ``run_id, recipe, task, method, backbone, start, data, fingerprint, split, seed, metric, value, n, epochs,
-    steps, device, seconds, images_per_s, peak_memory (bytes), versions, commit, date``. Accuracies are fractions.
+    Columns: ``run_id, recipe, task, method, backbone, start, data, fingerprint, labelled, split, seed, metric, value, n,
+    epochs, steps, device, seconds, images_per_s, peak_memory (bytes), versions, commit, date``. ``fingerprint`` is of
+    all images that the run saw, ``labelled`` of the labelled ones and their splits alone: rows that share it can be
+    compared. Accuracies are fractions.
     """
     return _read(ledger_path(profile), COLUMNS)
 

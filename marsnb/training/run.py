@@ -191,6 +191,7 @@ def _train(
         "start": spec.start,
         "data": data.name,
         "fingerprint": fingerprint,
+        "labelled": data.fingerprint[:16],
         "seed": spec.seed,
         "epochs": work.epochs,
         "steps": work.epochs * work.batches.steps,
