@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from marsnb import paths
+from marsnb.memory import keep_freed_memory
 from marsnb.recipes import load_profile, load_table
 from marsnb.training.batches import Batches, open_arrays
 from marsnb.training.classification import build_method, open_data
-from marsnb.training.run import keep_freed_memory, pick_device, resolve
+from marsnb.training.run import pick_device, resolve
 from tests.conftest import REAL_DATA
 
 BOUND = 1.15
