@@ -15,13 +15,13 @@ from marsnb.training.spec import make_spec
 
 CPU = torch.device("cpu")
 SMALL = {
-    "dataset": "synthetic", "image_size": 64, "backbone": "test_resnet", "start": "random", "epochs": 1, "milestones": [],
-    "steps_per_epoch": 2, "trunk": "layer2", "views": 2, "threads": 1, "lr_backbone": 1e-3,
+    "dataset": "synthetic", "image_size": 64, "backbone": "test_resnet", "start": "random", "epochs": 1,
+    "milestones": [], "steps_per_epoch": 2, "trunk": "layer2", "views": 2, "threads": 1, "lr_backbone": 1e-3,
 }  # fmt: skip
 TERRAIN = {
-    "task": "segmentation", "dataset": "synthetic_terrain", "image_size": 64, "backbone": "test_resnet", "start": "random",
-    "epochs": 1, "steps_per_epoch": 2, "batch_labelled": 4, "decoder_channels": 16, "trunk": "layer2", "views": 2,
-    "crop": False, "threads": 1,
+    "task": "segmentation", "dataset": "synthetic_terrain", "image_size": 64, "backbone": "test_resnet",
+    "start": "random", "epochs": 1, "steps_per_epoch": 2, "batch_labelled": 4, "decoder_channels": 16,
+    "trunk": "layer2", "views": 2, "crop": False, "threads": 1,
 }  # fmt: skip
 
 
