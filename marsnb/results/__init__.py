@@ -1,0 +1,16 @@
+"""From the ledger to tidy frames: tables, differences, intervals, rank correlation, curves, and the paper's claims."""
+
+from marsnb.results.epochs import changes, curves, mean_curves, whole
+from marsnb.results.gains import differences
+from marsnb.results.images import answers
+from marsnb.results.intervals import ENOUGH, Value, over_seeds, share
+from marsnb.results.output import caption, readable, styled, synthetic, write_csv, write_frame, write_table
+from marsnb.results.ranks import rank_correlation
+from marsnb.results.tidy import summary, table
+from marsnb.results.versions import datasets
+
+__all__ = [
+    "ENOUGH", "Value", "answers", "caption", "changes", "curves", "datasets", "differences", "mean_curves",
+    "over_seeds", "rank_correlation", "readable", "share", "styled", "summary", "synthetic", "table", "whole",
+    "write_csv", "write_frame", "write_table",
+]  # fmt: skip
