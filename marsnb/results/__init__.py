@@ -1,5 +1,6 @@
 """From the ledger to tidy frames: tables, differences, intervals, rank correlation, curves, and the paper's claims."""
 
+from marsnb.results.costs import cost_ratios, growth, method_costs
 from marsnb.results.epochs import changes, curves, mean_curves, whole
 from marsnb.results.gains import differences
 from marsnb.results.images import answers
@@ -10,7 +11,7 @@ from marsnb.results.tidy import summary, table
 from marsnb.results.versions import datasets
 
 __all__ = [
-    "ENOUGH", "Value", "answers", "caption", "changes", "curves", "datasets", "differences", "mean_curves",
-    "over_seeds", "rank_correlation", "readable", "share", "styled", "summary", "synthetic", "table", "whole",
-    "write_csv", "write_frame", "write_table",
+    "ENOUGH", "Value", "answers", "caption", "changes", "cost_ratios", "curves", "datasets", "differences", "growth",
+    "mean_curves", "method_costs", "over_seeds", "rank_correlation", "readable", "share", "styled", "summary",
+    "synthetic", "table", "whole", "write_csv", "write_frame", "write_table",
 ]  # fmt: skip
