@@ -133,7 +133,7 @@ class Evidence:
             raise Untested(f"from other start weights here than what it is held against: {name_of(pair[1])}")
 
     def _curve(self, term: str, curve: str) -> pd.DataFrame:
-        """A row's lines of one curve; in segmentation, epochs count from the first with cross entropy, as in Fig. 11."""
+        """A row's lines of a curve; in segmentation, epochs count from the first with cross entropy, as in Fig. 11."""
         self.lines(term)
         key = term.split("/", 1)[0]
         if (key, "curves") not in self._frames:
