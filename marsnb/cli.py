@@ -30,25 +30,28 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 @app.command()
 def run(
-    table: Annotated[str, typer.Option(help="Number of a table of the paper, or a key such as 'choice'.")],
+    table: Annotated[
+        list[str], typer.Option(help="Number of a table, a key such as 'choice', or 'all'; may be given again.")
+    ],
     profile: Profile = "smoke",
-    row: Annotated[list[str] | None, typer.Option(help="Only this row; may be given again.")] = None,
+    row: Annotated[list[str] | None, typer.Option(help="Only this row of a table; may be given again.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Runs per row; the profile's number by default.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(min=0, help="Only this seed; may be given again.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs side by side, each a process of its own.")] = 1,
     device: Device = "auto",
     score_every: Annotated[int, typer.Option(min=1, help="Score every so many epochs; the last always.")] = 1,
 ) -> None:
-    """Train the rows of a table that the ledger lacks; a run that was stopped goes on from its last epoch."""
-    from marsnb.recipes import load_table
-    from marsnb.results.output import NAMES
-    from marsnb.training.run import run_table
+    """Train the rows of tables that the ledger lacks, every row's seed 0 first.
 
-    shown = ("miou", "acc") if load_table(table).task == "segmentation" else ("top1",)
-    for result in run_table(table, profile, rows=row, seeds=seeds, device=device, score_every=score_every):
-        recipe = f"{result.metrics['recipe'].iloc[0]} seed {result.metrics['seed'].iloc[0]}"
-        split = "test" if "test" in set(result.metrics["split"]) else "val"
-        state = "measured" if result.fresh else "in the ledger"
-        values = "  ".join(f"{NAMES[metric]} {100 * result.value(metric, split):6.2f} %" for metric in shown)
-        typer.echo(f"{recipe:42} {split} {values}  {result.run_id}  ({state})")
+    A run that was stopped goes on from its last epoch, and what the ledger has is not trained again.
+    """
+    from marsnb.recipes import load_profile
+    from marsnb.training.queue import jobs_of, run_queue
+
+    if row and len(table) > 1:
+        raise MarsnbError("--row goes with one --table: give one")
+    which = seed if seed else range(seeds or load_profile(profile).seeds)
+    run_queue(jobs_of(table, profile, row, which), profile, side_by_side=jobs, device=device, score_every=score_every)
 
 
 @app.command()

@@ -61,6 +61,8 @@ def verify(name: Name = "msl", data: Root = None) -> None:
     from rich.progress import track
 
     from marsnb.data import ai4mars, msl
+    from marsnb.data._tree import left_out
+    from marsnb.data.pds import product_files
     from marsnb.data.verify import verify_msl
     from marsnb.data.verify_ai4mars import verify_ai4mars
 
@@ -70,6 +72,8 @@ def verify(name: Name = "msl", data: Root = None) -> None:
     if name == "msl":
         folder, problems = msl.find_tree(data), verify_msl(data, watch=watch)
         good = "every file is there, decodes and is counted as in Table 1"
+        if others := left_out(product_files(folder / msl.MSL.images)[1]):
+            good += f"; left out of {msl.MSL.images}: {others}"
         fix = "move it away and run `marsnb data fetch msl`"
     else:
         folder, (problems, note) = ai4mars.find_tree(data), verify_ai4mars(data, watch=watch)

@@ -27,7 +27,7 @@ def commit() -> str:
 
     try:
         head = git("rev-parse", "--short=12", "HEAD")
-        changed = git("status", "--porcelain", "--", "marsnb", ":!marsnb/report")
+        changed = git("status", "--porcelain", "--", "marsnb", ":!marsnb/report", *(f":!marsnb/{name}" for name in REPORTING))
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head + ("+" if changed else "")

@@ -6,6 +6,8 @@ import platform
 import resource
 import sys
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +18,7 @@ import torch
 
 from marsnb import paths
 from marsnb.errors import TrainingError
+from marsnb.files import locked
 from marsnb.recipes import load_profile, load_table
 from marsnb.training import classification, ledger, segmentation
 from marsnb.training.provenance import commit, device_name, versions
@@ -63,6 +66,17 @@ def keep_freed_memory() -> None:
             mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
             mallopt(-1, 0x7FFFFFFF)  # M_TRIM_THRESHOLD
             mallopt(-4, 0)  # M_MMAP_MAX
+
+
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """``count`` threads of the processor inside, as many as before outside; unchanged where ``count`` is ``None``."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def pick_device(name: str) -> torch.device:
@@ -137,12 +151,13 @@ def run(
     data = work_of(spec).open_data(spec)
     run_id, fingerprint = run_id_of(spec, data)
     folder = paths.runs() / run_id
-    with ledger.locked(paths.runs() / f"{run_id}.lock", f"another process is training {run_id}: waiting for it"):
+    with locked(paths.runs() / f"{run_id}.lock", f"another process is training {run_id}: waiting for it"):
         fresh = run_id not in ledger.measured(profile)
         if fresh:
             folder.mkdir(parents=True, exist_ok=True)
             name = label or recipe or spec.method
-            _train(spec, data, run_id, fingerprint, profile, recipe, pick_device(device), name, score_every)
+            with threads(spec.threads):
+                _train(spec, data, run_id, fingerprint, profile, recipe, pick_device(device), name, score_every)
     metrics, curves = ledger.read(profile), ledger.read_curves(profile)
     mine = curves[curves["run_id"] == run_id].drop(columns="run_id").reset_index(drop=True)
     return Result(run_id, metrics[metrics["run_id"] == run_id].reset_index(drop=True), mine, folder, fresh)
@@ -176,6 +191,7 @@ def _train(
         "start": spec.start,
         "data": data.name,
         "fingerprint": fingerprint,
+        "labelled": data.fingerprint[:16],
         "seed": spec.seed,
         "epochs": work.epochs,
         "steps": work.epochs * work.batches.steps,
@@ -207,7 +223,7 @@ def run_table(
     profile: str,
     *,
     rows: list[str] | None = None,
-    seeds: int | None = None,
+    seeds: int | Sequence[int] | None = None,
     device: str = "auto",
     score_every: int = 1,
 ) -> list[Result]:
@@ -217,13 +233,14 @@ def run_table(
         table: number, or key such as ``choice``.
         profile: ``smoke``, ``lite`` or ``paper``.
         rows: only these rows.
-        seeds: how many; the profile's number if ``None``. Seeds count from 0.
+        seeds: how many, counted from 0, or which; the profile's number if ``None``.
         device: see ``run``.
         score_every: see ``run``.
     """
     scale, recipes = load_profile(profile), load_table(table)
-    chosen = [recipes.row(r) for r in rows] if rows else list(recipes.rows)
-    specs = [(row, resolve(row, scale, seed, recipes.task)) for seed in range(seeds or scale.seeds) for row in chosen]
+    chosen = [row for row in (map(recipes.row, rows) if rows else recipes.rows) if profile not in row.not_at]
+    which = range(seeds or scale.seeds) if seeds is None or isinstance(seeds, int) else seeds
+    specs = [(row, resolve(row, scale, seed, recipes.task)) for seed in which for row in chosen]
     results = []
     for row, spec in specs:
         label = f"{recipes.key}/{row.id}" + (f" seed {spec.seed}" if spec.seed else "")

@@ -51,7 +51,7 @@ def test_real_by_frame_has_every_class_on_both_sides() -> None:
 
 @pytest.mark.real_data("msl-images", "pds-browse")
 def test_real_unlabelled_has_no_labelled_frame() -> None:
-    data = open_msl(max_sol=564)
+    data = open_msl()
     assert data.unlabelled is not None
     labelled = {name[:22] for name in data.source.names}
     assert not labelled & {name[:22] for name in data.unlabelled.names}

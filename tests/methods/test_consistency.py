@@ -1,5 +1,7 @@
 """Mixing takes everything of a pixel along; teachers, ramps and pseudo labels reach what they should."""
 
+import copy
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -175,6 +177,20 @@ def test_the_teacher_follows_the_student_by_its_decay():
         method.model.head[0].weight += 1
     method.step(**fed)
     torch.testing.assert_close(method.teacher.average.head[0].weight.data, first + 0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [*((name, {}) for name in TEACHERS), *(("reco", {"mixing": m}) for m in MIXINGS if m != "none")],
+)
+def test_running_statistics_are_those_of_the_labelled_batch_alone(name, settings):
+    method, fed = method_of(name, **settings), feed(method_of(name))
+    before, other = copy.deepcopy(method.model.state_dict()), copy.deepcopy(method.model)
+    method.step(**fed)["loss"].backward()
+    other.both(fed["labelled"].images) if name == "reco" else other(fed["labelled"].images)
+    ours, theirs = method.model.state_dict(), other.state_dict()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    assert any(not torch.equal(ours[key], before[key]) for key in ours if key.endswith("running_mean"))
 
 
 def test_an_unknown_mixing_names_the_known():

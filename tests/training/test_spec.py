@@ -42,9 +42,8 @@ def test_every_row_resolves_in_every_profile(table, profile):
         assert resolved.backbone == scale.backbone(row.backbone, row.own_backbone)
         own = {**row.overrides, **row.at.get(profile, {})}
         assert resolved.task == task
-        assert resolved.start == own.get("start", scale.start(row.start, resolved.backbone, task))
-        from_random = scale.from_random if task == "classification" and resolved.start == "random" else {}
-        wanted = {**getattr(scale, task), **from_random, **own}
+        assert resolved.start == own.get("start", scale.start(row.start, task))
+        wanted = {**getattr(scale, task), **own}
         for field, value in wanted.items():
             got = getattr(resolved, field)
             assert (list(got) if isinstance(got, tuple) else got) == value, field
@@ -59,7 +58,7 @@ def test_the_papers_settings():
         assert (resolved.epochs, resolved.milestones, resolved.lr_decay) == (30, (20, 25), 0.1)
         assert (resolved.lr_head, resolved.lr_projection, resolved.lr_backbone) == (1e-3, 1e-6, 1e-6)
         assert (resolved.batch_labelled, resolved.batch_unlabelled) == (16, 16)
-        assert (resolved.weight_decay, resolved.batchnorm, resolved.settings) == (0, "train", {})
+        assert (resolved.weight_decay, resolved.batchnorm, resolved.settings) == (0, "labelled", {})
     rates = spec().schedule
     assert (rates.lr_head, rates.lr_projection, rates.lr_backbone) == (1e-3, 1e-6, 1e-6)
     assert (rates.milestones, rates.decay) == ((20, 25), 0.1)

@@ -18,7 +18,8 @@ class MeanTeacher(SegmentationMethod):
 
     Open choices: the form is the reference's; that of ReCo's code, with the teacher's classes instead of its
     probabilities, is ``pseudo_teacher``. The unlabelled data are the batch's unlabelled pixels, so one pass of each
-    network does. The ramp is a share of training, not a number of epochs. The teacher predicts in evaluation mode, and
+    network does, and the running statistics of batch normalisation are those of noisy images, as in the reference. The
+    ramp is a share of training, not a number of epochs. The teacher predicts in evaluation mode, and
     scores are the student's (reference: the teacher's), as for the other methods.
 
     Args:
@@ -31,6 +32,8 @@ class MeanTeacher(SegmentationMethod):
 
     Reference: Tarvainen and Valpola, Mean teachers are better role models, arXiv 1703.01780.
     """
+
+    pixels = ("labelled",)
 
     def __init__(
         self,

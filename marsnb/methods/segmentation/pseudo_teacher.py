@@ -14,4 +14,5 @@ class PseudoTeacher(TeacherMethod):
     2104.04465.
     """
 
+    pixels = ()
     mixing = "none"
