@@ -90,47 +90,20 @@ TOTALS: dict[str, Callable[[Evidence, str, Any], Part]] = {
 
 
 def cost(evidence: Evidence, claim: Claim) -> list[Part]:
-    """The second row of each pair costs less than the first.
+    """The second row of each pair costs less than the first, measured step by step on one machine."""
 
-    Measured step by step on one machine where that was done; else time per image and memory of the runs, if both were
-    on the same device.
-    """
-    found = []
-    for pair in claim.pairs:
+    def part(label: str, pair: tuple[str, str], what: str) -> Part:
+        frame = evidence.kept("fig_steps")
         first, second = map(name_of, pair)
-        try:
-            frame = evidence.kept("fig_steps") if pair[0].startswith("table08/") else pd.DataFrame({"row": []})
-        except Untested:
-            frame = pd.DataFrame({"row": []})
-        if {first, second} <= set(frame["row"]):
-            found += _steps(frame, first, second)
-        else:
-            whats = ("time per image", "memory")
-            found += [part_of(f"{first}, {what}", _of_runs, evidence, pair, what) for what in whats]
-    return found
+        if not {first, second} <= set(frame["row"]):
+            raise Untested(f"its steps were not measured: {first} or {second}")
+        value, line = cost_ratios(frame, first, second)[what], frame.iloc[0]
+        note = f"{line['backbone']} at {line['image_size']} px, batches of {line['batch']}, {line['device']}"
+        return Part(label, within(value, 1, inf), value, "times", note=note)
 
-
-def _steps(frame: pd.DataFrame, first: str, second: str) -> list[Part]:
-    line = frame.iloc[0]
-    note = f"{line['backbone']} at {line['image_size']} px, batches of {line['batch']}, {line['device']}"
-    return [
-        Part(f"{first} to {second}, {TIMES[what]}", within(value, 1, inf), value, "times", note=note)
-        for what, value in cost_ratios(frame, first, second).items()
-    ]
-
-
-def _of_runs(evidence: Evidence, pair: tuple[str, str], what: str) -> Part:
-    first, second = (evidence.runs(term).drop_duplicates("run_id") for term in pair)
-    if set(first["device"]) != set(second["device"]):
-        raise Untested("the two rows ran on different devices")
-    dear, cheap = (_spent(rows, what) for rows in (first, second))
-    low, high = dear.min() / cheap.max(), dear.max() / cheap.min()
-    value = Value(dear.mean() / cheap.mean(), low, high, min(len(dear), len(cheap)))
-    return Part(f"{name_of(pair[0])} to {name_of(pair[1])}, {what}", within(value, 1, inf), value, "times")
-
-
-def _spent(rows: pd.DataFrame, what: str) -> pd.Series:
-    return rows["peak_memory"].astype(float) if what == "memory" else 1 / rows["images_per_s"].astype(float)
+    every = [(f"{name_of(pair[0])} to {name_of(pair[1])}, {name}", pair, what)
+             for pair in claim.pairs for what, name in TIMES.items()]  # fmt: skip
+    return [part_of(given[0], part, *given) for given in every]
 
 
 def bank(evidence: Evidence, claim: Claim) -> list[Part]:

@@ -1,18 +1,14 @@
 """What a claim is held against: numbers of each seed from the ledger and its curves, and the numbers kept beside it."""
 
-from functools import cached_property
-
 import numpy as np
 import pandas as pd
 
 from marsnb import paths, recipes
-from marsnb.errors import RecipeError
-from marsnb.results import epochs, versions
+from marsnb.results import epochs
 from marsnb.results.claims.model import Untested
 from marsnb.results.gains import SAME_RUN, difference
 from marsnb.results.intervals import Value, over_seeds
 from marsnb.results.tidy import interval, table
-from marsnb.training.spec import row_runs
 
 KEPT = ("table01", "table02", "fig02b", "fig_cost", "fig_steps", "fig_separation")
 """Stems of kept numbers that are not from the ledger."""
@@ -44,7 +40,7 @@ def paper_of(term: str, metric: str = "") -> float | None:
 
 
 class Evidence:
-    """The measured state of one profile, read once.
+    """The measured state of one profile, each table read once.
 
     Args:
         profile: name of the profile.
@@ -52,59 +48,38 @@ class Evidence:
 
     def __init__(self, profile: str) -> None:
         self.profile, self.scale = profile, scale(profile)
-        self._frames: dict[tuple[str, ...], pd.DataFrame] = {}
-        self._rows: dict[str, dict[str, tuple[str, str, str]]] = {}
+        self._tables: dict[str, pd.DataFrame] = {}
+        self._curves: dict[str, pd.DataFrame] = {}
 
-    @cached_property
-    def book(self) -> pd.DataFrame:
-        """The ledger."""
-        return versions.read(self.profile)
-
-    def _row(self, term: str) -> tuple[str, str, str]:
-        """Key of a row's runs, and its start weights: the paper's, and those of this profile."""
+    def row(self, term: str) -> pd.DataFrame:
+        """All lines of a row, ``TABLE/ROW`` or ``TABLE/ROW@METRIC``: one per seed and metric, as in `table`."""
         key, row_id = term.split("@")[0].split("/", 1)
         if key not in recipes.trainable():
             raise Untested(f"no recipe yet: {key}")
-        if key not in self._rows:
-            runs = row_runs(recipes.load_table(key).table, self.profile)
-            self._rows[key] = {row.id: (run, row.start, spec.start) for row, run, spec in runs}
-        if row_id not in self._rows[key]:
+        head = recipes.load_table(key)
+        if row_id not in {row.id for row in head.rows}:
             raise Untested(f"no such row yet: {key}/{row_id}")
-        _, theirs, ours = self._rows[key][row_id]
-        if ours == "random" != theirs and self.scale == "reduced":
+        if self.profile in head.row(row_id).not_at:
+            raise Untested(f"{head.row(row_id).not_at[self.profile].removeprefix('not run: ')}: {key}/{row_id}")
+        if key not in self._tables:
+            self._tables[key] = table(head.table, self.profile, [*head.metrics, "*"])
+        mine = self._tables[key].query("row == @row_id")
+        if mine["start"].iloc[0] == "random" != head.row(row_id).start and self.scale == "reduced":
             raise Untested(f"from random weights here, which is another question: {key}/{row_id}")
-        return self._rows[key][row_id]
-
-    def lines(self, term: str, metric: str = "") -> pd.DataFrame:
-        """A row's lines in one metric, one per seed: ``TABLE/ROW`` or ``TABLE/ROW@METRIC``."""
-        self._row(term)
-        (key, row_id), own = term.split("@")[0].split("/", 1), term.partition("@")[2]
-        metric = own or metric or recipes.load_table(key).metric
-        if (key, metric) not in self._frames:
-            try:
-                self._frames[key, metric] = table(key.removeprefix("table"), self.profile, metric)
-            except RecipeError:
-                raise Untested(f"its runs have no {metric}: {term}") from None
-        mine = self._frames[key, metric].query("row == @row_id").dropna(subset="value")
-        if mine.empty and not self.run_ids(term):
-            raise Untested(f"not run: {key}/{row_id}")
+        mine = mine.dropna(subset="value")
         if mine.empty:
-            raise Untested(f"its runs have no {metric}: {term}")
+            raise Untested(f"not run: {key}/{row_id}")
         if self.scale != "synthetic" and mine["data"].str.contains("synthetic", case=False).any():
             raise Untested("its runs saw generated images")
         return mine
 
-    def run_ids(self, term: str) -> list[str]:
-        """Runs of a row that its table shows."""
-        key, head = self._row(term)[0], recipes.load_table(term.split("/", 1)[0])
-        keys = [run for run, _, _ in self._rows[head.key].values()]
-        runs = versions.chosen(self.book, keys, head.split)
-        return list(runs.loc[runs["key"] == key, "run_id"])
-
-    def runs(self, term: str) -> pd.DataFrame:
-        """All lines of the ledger of a row's runs."""
-        self.lines(term)
-        return self.book[self.book["run_id"].isin(self.run_ids(term))]
+    def lines(self, term: str, metric: str = "") -> pd.DataFrame:
+        """A row's lines in one metric, one per seed; its table's own metric by default."""
+        metric = term.partition("@")[2] or metric or recipes.load_table(term.split("/", 1)[0]).metric
+        mine = self.row(term).query("metric == @metric")
+        if mine.empty:
+            raise Untested(f"its runs have no {metric}: {term}")
+        return mine
 
     def value(self, term: str, metric: str = "") -> Value:
         """A row's number in percent."""
@@ -128,19 +103,20 @@ class Evidence:
 
     def same_start(self, pair: tuple[str, str]) -> None:
         """Refuse a comparison of rows that start alike in the paper and not here."""
-        (_, theirs, mine), (_, others, other) = (self._row(term) for term in pair)
-        if theirs == others and mine != other:
+        here = [self.row(term)["start"].iloc[0] for term in pair]
+        paper = [recipes.load_table(t).row(row.split("@")[0]).start for t, row in (term.split("/", 1) for term in pair)]
+        if paper[0] == paper[1] and here[0] != here[1]:
             raise Untested(f"from other start weights here than what it is held against: {name_of(pair[1])}")
 
     def _curve(self, term: str, curve: str) -> pd.DataFrame:
         """A row's lines of a curve; in segmentation, epochs count from the first with cross entropy, as in Fig. 11."""
-        self.lines(term)
         key = term.split("/", 1)[0]
-        if (key, "curves") not in self._frames:
-            self._frames[key, "curves"] = epochs.curves(key.removeprefix("table"), self.profile)
-        every = self._frames[key, "curves"]
-        mine = every[every["run_id"].isin(self.run_ids(term))]
-        if recipes.load_table(key).task == "segmentation":
+        head = recipes.load_table(key)
+        if key not in self._curves:
+            self._curves[key] = epochs.curves(head.table, self.profile)
+        mine = self._curves[key]
+        mine = mine[mine["run_id"].isin(self.row(term)["run_id"])]
+        if head.task == "segmentation":
             first = int(mine.loc[mine["metric"] == "ce", "epoch"].min())
             mine = mine[mine["epoch"] >= first].assign(epoch=mine["epoch"] - first + 1)
         found = mine[mine["metric"] == curve]

@@ -1,19 +1,18 @@
 """Every claim's evidence and verdict at a profile, as a frame and as files."""
 
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
 
 from marsnb import paths, recipes
 from marsnb.errors import RecipeError
-from marsnb.files import write_whole
 from marsnb.results.claims import counts, courses, rows
 from marsnb.results.claims.evidence import KEPT, Evidence
 from marsnb.results.claims.model import FAILS, HOLDS, OPEN, UNTESTED, VERDICTS, Claim, Part, combine, load
-from marsnb.results.output import SYNTHETIC, synthetic, write_csv
+from marsnb.results.output import write_frame
 
 CHECKS = {
     "above": rows.above, "ordered": rows.ordered, "best": rows.best, "alike": rows.alike, "amount": rows.amount,
@@ -41,10 +40,9 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-class Judged(BaseModel):
+@dataclass(frozen=True)
+class Judged:
     """A claim at a profile: its parts, and the verdict on all of them."""
-
-    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
     claim: Claim
     verdict: str
@@ -67,10 +65,11 @@ class Judged(BaseModel):
             return ""
         text = figures(part)
         if len(self.parts) > 1:
-            done = [p for p in self.parts if p.value]
-            yes, missing = sum(p.verdict == HOLDS for p in done), len(self.parts) - len(done)
-            counted = f"{yes} of {len(self.parts)} hold{f', {missing} not tested' if missing else ''}; "
-            text = f"{counted if self.verdict in (HOLDS, FAILS, OPEN) or yes else ''}{part.label}: {text}"
+            yes, missing = (
+                sum(test) for test in zip(*((p.verdict == HOLDS, not p.value) for p in self.parts), strict=True)
+            )
+            counted = f"{yes} of {len(self.parts)} hold{f', {missing} not tested' if missing else ''}"
+            text = f"{counted}; {part.label}: {text}"
         note = part.note or self.claim.note
         return f"{text} ({note})" if note else text
 
@@ -117,28 +116,26 @@ def judge_one(claim: Claim, evidence: Evidence) -> Judged:
     if claim.check not in CHECKS:
         raise RecipeError(f"claims.yaml: {claim.id}: unknown check {claim.check!r}; known: {', '.join(CHECKS)}")
     if evidence.scale == "synthetic" and "synthetic" not in MAY_TEST[claim.kind] and claim.check != "untested":
-        return Judged(claim=claim, verdict=UNTESTED, parts=(), why=WHY_NOT["synthetic"])
+        return Judged(claim, UNTESTED, (), WHY_NOT["synthetic"])
     parts = tuple(CHECKS[claim.check](evidence, claim))
     data = "synthetic" if evidence.scale == "synthetic" else "real images"
     if evidence.scale not in MAY_TEST[claim.kind] and any(part.value for part in parts):
         shown = tuple(replace(part, verdict=UNTESTED) for part in parts if part.value)
-        return Judged(claim=claim, verdict=UNTESTED, parts=shown, why=WHY_NOT[evidence.scale], data=data)
+        return Judged(claim, UNTESTED, shown, WHY_NOT[evidence.scale], data)
     verdict = combine([part.verdict for part in parts])
-    why = reasons([part.why for part in parts if part.why and part.verdict == verdict])
-    return Judged(claim=claim, verdict=verdict, parts=parts, why=why, data=data)
+    return Judged(claim, verdict, parts, reasons([p.why for p in parts if p.why and p.verdict == verdict]), data)
 
 
 def reasons(given: list[str]) -> str:
-    """Reasons, each once, with the rows that it is the reason of."""
-    by_reason: dict[str, list[str]] = {}
+    """Reasons, each once, with the rows that it is the reason of, or how many there are."""
+    by_reason: dict[str, dict[str, None]] = {}
     for reason, _, row in (text.partition(": ") for text in given):
-        by_reason.setdefault(reason, [])
-        by_reason[reason] += [row] if row and row not in by_reason[reason] else []
-    return "; ".join(f"{reason}: {_some(names)}" if names else reason for reason, names in by_reason.items())
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+        by_reason.setdefault(reason, {}).update({row: None} if row else {})
+    found = []
+    for reason, rows_ in by_reason.items():
+        more = f" and {len(rows_) - NAMED} more" if len(rows_) > NAMED else ""
+        found.append(f"{reason}: {', '.join(list(rows_)[:NAMED])}{more}" if rows_ else reason)
+    return "; ".join(found)
 
 
 def frame(profile: str) -> pd.DataFrame:
@@ -149,15 +146,13 @@ def frame(profile: str) -> pd.DataFrame:
     found = []
     for item in judge(profile):
         part = item.weakest
-        value = part.value if part else None
+        numbers = asdict(part.value) if part and part.value else {}
         found.append({
             "id": item.claim.id, "section": item.claim.section, "kind": item.claim.kind, "quote": item.claim.plain,
-            "paper": item.papers, "measured": item.measured, "verdict": item.verdict, "why": item.why,
-            "value": value.value if value else None, "low": value.low if value and value.known else None,
-            "high": value.high if value and value.known else None, "unit": part.unit if part else "",
-            "n": value.n if value else None, "data": item.data,
+            "paper": item.papers, "measured": item.measured, "verdict": item.verdict, "why": item.why, **numbers,
+            "unit": part.unit if part else "", "data": item.data,
         })  # fmt: skip
-    return pd.DataFrame(found, columns=COLUMNS)
+    return pd.DataFrame(found, columns=COLUMNS).replace([np.inf, -np.inf], np.nan)
 
 
 def tally(found: pd.DataFrame) -> pd.DataFrame:
@@ -170,19 +165,15 @@ def tally(found: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([counted, counted.sum().to_frame("all").T])
 
 
-def markdown(profile: str) -> str:
-    """The claims one by one, as a Markdown table."""
-    said = f"**{SYNTHETIC}**" if synthetic(profile) else recipes.load_profile(profile).says
-    text = [f"> {said}", "", "| § | The paper says | Paper | Measured | Verdict |", "|---|---|---:|---|---|"]
-    for line in frame(profile).fillna("").to_dict("records"):
-        evidence = "; ".join(filter(None, [str(line["measured"]), str(line["why"])]))
-        quote = str(line["quote"]).replace("|", "\\|")
-        verdict = f"{SYMBOLS[str(line['verdict'])]} {line['verdict']}"
-        text.append(f"| {line['section']} | {quote} | {line['paper']} | {evidence} | {verdict} |")
-    return "\n".join(text) + "\n"
-
-
 def write_claims(profile: str) -> list[Path]:
     """Write ``claims.csv`` and ``claims.md`` into the profile's folder of figures; returns the two paths."""
-    at = paths.figures(profile)
-    return [write_csv(at / "claims.csv", frame(profile)), write_whole(at / "claims.md", markdown(profile))]
+    found = frame(profile)
+    evidence = [
+        f"{said}; {why}" if said and why else said or why
+        for said, why in zip(found["measured"], found["why"], strict=True)
+    ]
+    texts = {
+        "§": found["section"], "The paper says": found["quote"], "Paper": found["paper"], "Measured": evidence,
+        "Verdict": [f"{SYMBOLS[verdict]} {verdict}" for verdict in found["verdict"]],
+    }  # fmt: skip
+    return write_frame("claims", profile, found, pd.DataFrame(texts), recipes.load_profile(profile).says)

@@ -7,7 +7,7 @@ from math import inf
 from marsnb import recipes
 from marsnb.results.claims.evidence import Evidence, name_of, paired, paper_of
 from marsnb.results.claims.model import UNTESTED, Claim, Part, Untested, agrees, part_of, within
-from marsnb.results.intervals import Value, over_seeds
+from marsnb.results.intervals import PERCENT, Value, over_seeds
 
 Pair = tuple[str, str]
 
@@ -109,9 +109,9 @@ def perfect(evidence: Evidence, claim: Claim) -> list[Part]:
     says = claim.says
 
     def part(term: str) -> Part:
-        mine = evidence.runs(term)
-        mine = mine[(mine["split"] == "test") & mine["metric"].str.startswith("top1/")]
-        value = over_seeds([float((one["value"] >= 1).sum()) for _, one in mine.groupby("seed")])
+        mine = evidence.row(term)
+        right = (mine["value"] >= PERCENT) & mine["metric"].str.startswith("top1/")
+        value = over_seeds(list(right.groupby(mine["seed"]).sum().astype(float)))
         return Part(name_of(term), agrees(value, says, difference=False), value, "classes", says)
 
     return [part_of(name_of(term), part, term) for term in claim.rows]
