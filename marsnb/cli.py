@@ -11,8 +11,9 @@ from typing import Annotated
 import typer
 
 import marsnb
+from marsnb import paths
 from marsnb.data.commands import app as data_app
-from marsnb.errors import MarsnbError
+from marsnb.errors import MarsnbError, NotebookError
 
 app = typer.Typer(
     name="marsnb",
@@ -67,11 +68,21 @@ def status(profile: Annotated[str | None, typer.Option("--profile", "-p", help="
 def claims(profile: Profile = "lite") -> None:
     """The sentences of the paper, the evidence for each, and whether it holds at a profile."""
     from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
 
-    from marsnb.report.claim_pictures import claims_table
+    from marsnb.results import claims as engine
 
-    for view in claims_table(profile):
-        Console().print(view)
+    found = engine.frame(profile)
+    view = Table("§", "The paper says", "Paper", "Measured, with 95 % interval", "Verdict", show_lines=True)
+    for line in found.fillna("").to_dict("records"):
+        evidence = "\n".join(filter(None, (line["measured"], line["why"])))
+        verdict = f"{engine.SYMBOLS[line['verdict']]} {line['verdict']}"
+        view.add_row(*(escape(text) for text in (line["section"], line["quote"], line["paper"], evidence, verdict)))
+    counts = Table("§", *engine.VERDICTS, title=f"How many hold at profile {profile}")
+    for section, numbers in engine.tally(found).iterrows():
+        counts.add_row(str(section), *map(str, numbers))
+    Console().print(view, counts)
 
 
 @app.command()
@@ -82,10 +93,18 @@ def reproduce(
     jobs: Annotated[int | None, typer.Option(min=1, help="Notebooks beside each other; 2 on a processor.")] = None,
 ) -> None:
     """Run the notebooks through papermill and write build/PROFILE/index.html."""
-    from marsnb.report.notebooks import parse_parameters
-    from marsnb.report.notebooks import reproduce as run_notebooks
+    from marsnb.report.index_page import write_pages
+    from marsnb.reproduce import parse_parameters
+    from marsnb.reproduce import reproduce as run_notebooks
 
-    typer.echo(run_notebooks(profile, only, parse_parameters(parameter or []), jobs))
+    given = parse_parameters(parameter or [])
+    try:
+        run_notebooks(profile, only, given, jobs)
+    except NotebookError:
+        if paths.build(profile).is_dir():
+            write_pages(profile)
+        raise
+    typer.echo(write_pages(profile))
 
 
 @app.command()
@@ -93,7 +112,6 @@ def readme(
     check: Annotated[bool, typer.Option("--check", help="Only say whether it is up to date.")] = False,
 ) -> None:
     """Rewrite the generated parts of README.md from the ledger."""
-    from marsnb import paths
     from marsnb.report.readme import update
 
     stale = update(paths.ROOT / "README.md", check=check)

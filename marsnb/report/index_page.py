@@ -10,6 +10,7 @@ import pandas as pd
 
 from marsnb import paths
 from marsnb.files import write_whole
+from marsnb.reproduce import duration
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -31,14 +32,6 @@ def title_of(notebook: Path) -> str:
     return notebook.stem
 
 
-def duration(seconds: float) -> str:
-    """Seconds in words: ``8 s``, ``3 min``, ``1 h 20 min``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
 def write_index(profile: str, sources: Sequence[Path], times: pd.DataFrame, failures: Sequence[str] = ()) -> Path:
     """Write ``build/<profile>/index.html``: the notebooks with the time they took, every table, every figure.
 
@@ -47,7 +40,7 @@ def write_index(profile: str, sources: Sequence[Path], times: pd.DataFrame, fail
     Args:
         profile: name of the profile.
         sources: the notebooks, whether they ran or not.
-        times: as ``marsnb.report.notebooks.times`` gives them.
+        times: as ``marsnb.reproduce.times`` gives them.
         failures: one line per notebook that failed just now.
 
     Returns:
@@ -66,6 +59,18 @@ def write_index(profile: str, sources: Sequence[Path], times: pd.DataFrame, fail
         f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
     )
     return write_whole(paths.build(profile) / "index.html", page)
+
+
+def write_pages(profile: str) -> Path:
+    """Render the executed notebooks that have no page yet, or an older one, and write the index."""
+    from marsnb.report.page import render
+    from marsnb.reproduce import sources, times
+
+    for path in sorted(paths.build(profile).glob("*.ipynb")):
+        page = path.with_suffix(".html")
+        if not page.is_file() or page.stat().st_mtime_ns < path.stat().st_mtime_ns:
+            write_whole(page, render(path))
+    return write_index(profile, sources(), times(profile))
 
 
 def _notebooks(profile: str, sources: Sequence[Path], times: pd.DataFrame) -> str:

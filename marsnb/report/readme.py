@@ -8,10 +8,12 @@ from pathlib import Path
 import nbformat
 
 from marsnb import recipes
+from marsnb import reproduce as notebooks
 from marsnb.errors import MarsnbError
 from marsnb.files import write_whole
-from marsnb.report import claims, comparisons, explain, notebooks, ranking, segmentation, table8, tables
-from marsnb.report.index_page import duration, title_of
+from marsnb.report import claims, comparisons, explain, ranking, segmentation, table8, tables
+from marsnb.report.index_page import title_of
+from marsnb.reproduce import duration
 
 PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 SHOWN = "lite"

@@ -1,0 +1,131 @@
+"""The course of training: what runs recorded after each epoch, and means over the seeds that have all of it."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from marsnb import recipes
+from marsnb.results import versions
+from marsnb.results.intervals import PERCENT, over_seeds
+from marsnb.training import ledger
+from marsnb.training.spec import row_runs
+
+PRETRAIN, JOINT, PSEUDO, CE = "contrast alone", "joint losses", "pseudo labels", "cross entropy"
+"""What a step of segmentation trains with."""
+COLUMNS = ["row", "label", "control", "run_id", "seed", "epoch", "step", "metric", "value", "data", "whose"]
+_SCORED = ("test/", "val/")
+
+
+def curves(
+    number: int | str,
+    profile: str,
+    metric: str | Sequence[str] | None = None,
+    data: str = versions.COMMITTED,
+) -> pd.DataFrame:
+    """What the runs of a table recorded after each epoch, each run once.
+
+    Args:
+        number: the paper's number of the table, or the key of a recipe file.
+        profile: name of the profile.
+        metric: one, several, or a pattern such as ``"*/top1"``; all by default.
+        data: see `table`.
+
+    Returns:
+        The columns of ``COLUMNS``; rows in the recipe's order. Of rows that share a run, the first stands for all, and
+        its ``label`` names them. Epochs count from 1; ``step`` is what a segmentation run trains with in that epoch,
+        empty in classification. Scores of ``test/`` and ``val/`` are percent; losses and diagnostics are as recorded.
+        Empty where nothing was run.
+    """
+    head, book = recipes.load_table(number), versions.read(profile)
+    labels: dict[str, list[str]] = {}
+    first: dict[str, recipes.Row] = {}
+    epochs: dict[str, int] = {}
+    for row, key, spec in row_runs(head.table, profile):
+        labels.setdefault(key, []).append(row.label)
+        first.setdefault(key, row)
+        epochs.setdefault(key, spec.epochs)
+    runs = versions.chosen(book, list(first), head.split, data)
+    points = ledger.read_curves(profile)
+    points = points[points["run_id"].isin(runs["run_id"])]
+    if points.empty:
+        return pd.DataFrame(columns=COLUMNS)
+    order = {key: i for i, key in enumerate(first)}
+    frame = points.merge(runs[["run_id", "key", "seed", "data", "whose"]], on="run_id")
+    steps = _steps(frame, epochs) if head.task == "segmentation" else ""
+    frame = frame.assign(
+        row=frame["key"].map({key: row.id for key, row in first.items()}),
+        label=frame["key"].map({key: "\n= ".join(names) for key, names in labels.items()}),
+        control=frame["key"].map({key: row.control for key, row in first.items()}),
+        step=steps,
+        order=frame["key"].map(order),
+    )
+    wanted = ["*"] if metric is None else [metric] if isinstance(metric, str) else list(metric)
+    frame = frame[[any(fnmatchcase(name, one) for one in wanted) for name in frame["metric"]]]
+    scored = frame["metric"].str.startswith(_SCORED)
+    frame = frame.assign(value=frame["value"].astype(float).where(~scored, PERCENT * frame["value"]))
+    return frame.sort_values(["order", "whose", "seed", "metric", "epoch"], kind="stable", ignore_index=True)[COLUMNS]
+
+
+def _steps(frame: pd.DataFrame, epochs: dict[str, int]) -> pd.Series:
+    """What each epoch of a segmentation run trains with, which shows in the losses that it left."""
+    stage = (frame["epoch"] - 1) // frame["key"].map(epochs)
+    named = frame.assign(stage=stage).groupby(["run_id", "stage"])["metric"].agg(set).map(_name)
+    return pd.Series(
+        [named[place] for place in zip(frame["run_id"], stage, strict=True)], index=frame.index, dtype=object
+    )
+
+
+def _name(metrics: set[str]) -> str:
+    if "pseudo_share" in metrics:
+        return PSEUDO
+    if "element_wise" in metrics:
+        return JOINT if "ce" in metrics else PRETRAIN
+    return CE
+
+
+def whole(frame: pd.DataFrame) -> pd.DataFrame:
+    """Lines of `curves` of those seeds that have every epoch which their row shows in a metric.
+
+    Where no seed has them all, of those that have the same epochs as the one with the most.
+    """
+    kept = []
+    for _, lines in frame.groupby(["row", "metric", "whose"], sort=False):
+        scored = lines.groupby("seed")["epoch"].agg(set)
+        most = max(scored, key=len)
+        kept.append(lines[lines["seed"].isin(scored.index[[most <= one for one in scored]])])
+    return pd.concat(kept) if kept else frame
+
+
+def mean_curves(frame: pd.DataFrame) -> pd.DataFrame:
+    """The mean course of each row, only over the seeds that have every epoch shown.
+
+    Args:
+        frame: what `curves` gives.
+
+    Returns:
+        One line per row, metric and epoch: ``row, label, control, step, metric, epoch, mean, low, high`` (95 %,
+        Student's t; empty for one seed), ``seeds, data, whose``.
+    """
+    keys = ["row", "label", "control", "metric", "whose", "data", "epoch", "step"]
+    found = []
+    key: Any
+    for key, lines in whole(frame).groupby(keys, sort=False):
+        value = over_seeds(list(lines["value"]))
+        ends = {"low": value.low, "high": value.high} if value.n > 1 else {"low": np.nan, "high": np.nan}
+        found.append({**dict(zip(keys, key, strict=True)), "mean": value.value, "seeds": value.n, **ends})
+    return pd.DataFrame(found, columns=[*keys, "mean", "low", "high", "seeds"])
+
+
+def changes(frame: pd.DataFrame) -> dict[float, str]:
+    """Where one step of a row gives way to the next, half an epoch before it begins, and the name of the next.
+
+    Args:
+        frame: lines of `curves` of one row.
+    """
+    steps = frame.drop_duplicates("epoch").sort_values("epoch")
+    begins = steps["step"] != steps["step"].shift()
+    first = steps[begins].iloc[1:]
+    return dict(zip(first["epoch"].astype(float) - 0.5, first["step"].astype(str), strict=True))

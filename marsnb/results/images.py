@@ -1,0 +1,82 @@
+"""What runs answered to single test images, where they left that on this machine, and differences over images."""
+
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from marsnb import paths
+from marsnb.errors import DataError
+from marsnb.results.intervals import COVERAGE, PERCENT, Value
+from marsnb.training.pixels import read_matrices
+from marsnb.training.segmentation_metrics import METRICS, summarise
+
+DRAWS = 1000
+"""Times that the test images are drawn anew."""
+
+
+def answers(run_id: str, split: str = "test") -> pd.DataFrame:
+    """What a classifier answered to each image: ``name, label, prediction, confidence``.
+
+    Raises:
+        DataError: its answers are not on this machine; the ledger has its scores alone.
+    """
+    path = paths.runs() / run_id / "predictions.csv"
+    if not path.is_file():
+        raise DataError(
+            f"the answers of {run_id} to single images are not on this machine, only its scores: point MARSNB_RUNS at "
+            "the folder that has them, or set MARSNB_FIGURES to an empty folder and train it anew"
+        )
+    frame = pd.read_csv(path)
+    return frame[frame["split"] == split].drop(columns="split").reset_index(drop=True)
+
+
+@lru_cache(maxsize=64)
+def _right(run_id: str, changed: int, split: str, metric: str) -> pd.Series:
+    """100 where a classifier was right, else 0, by image; of one class where the metric names one."""
+    found = answers(run_id, split)
+    if "/" in metric:
+        found = found[found["label"] == metric.partition("/")[2]]
+    return pd.Series(PERCENT * (found["prediction"] == found["label"]).to_numpy(), index=found["name"].to_numpy())
+
+
+@lru_cache(maxsize=64)
+def _redrawn(run_id: str, changed: int, split: str) -> tuple[tuple[str, ...], dict[str, NDArray[np.float64]]]:
+    """Names of a segmenter's images, and its metrics in percent over draws of them, the same draws for every run."""
+    names, scores = read_matrices(paths.runs() / run_id / "matrices.csv", split)
+    matrices = scores.resampled()
+    return names, {metric: PERCENT * summarise(matrices, metric) for metric in METRICS}
+
+
+def paired(one: str, other: str, metric: str, gap: float, split: str = "test") -> Value | None:
+    """A difference of two runs with its 95 % bootstrap interval over the test images that both answered.
+
+    Args:
+        one: id of a run.
+        other: of another.
+        metric: as in the ledger.
+        gap: the first minus the second, points.
+        split: whose images.
+
+    Returns:
+        ``None`` where the answers of either are not on this machine, or are about other images.
+    """
+    at = [paths.runs() / run / name for run in (one, other) for name in ("predictions.csv", "matrices.csv")]
+    changed = {path: path.stat().st_mtime_ns for path in at if path.is_file()}
+    if at[0] in changed and at[2] in changed:
+        mine, theirs = (_right(path.parent.name, changed[path], split, metric) for path in (at[0], at[2]))
+        if set(mine.index) != set(theirs.index) or not len(mine):
+            return None
+        change = (mine - theirs.reindex(mine.index)).to_numpy()
+        times = np.random.default_rng(0).multinomial(len(change), np.full(len(change), 1 / len(change)), DRAWS)
+        draws = times @ change / len(change)
+    elif at[1] in changed and at[3] in changed and metric in METRICS:
+        first, second = (_redrawn(path.parent.name, changed[path], split) for path in (at[1], at[3]))
+        if first[0] != second[0]:
+            return None
+        draws = first[1][metric] - second[1][metric]
+    else:
+        return None
+    low, high = np.nanquantile(draws, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
+    return Value(gap, float(low), float(high), 1)
