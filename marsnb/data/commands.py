@@ -125,8 +125,7 @@ def _table1(root: Path | None) -> "Table":
     """Counts on disk beside the paper's."""
     from rich.table import Table
 
-    from marsnb.data.msl import table1
-    from marsnb.data.verify import paper_table1
+    from marsnb.data.verify import paper_table1, table1
 
     paper = paper_table1()
     table = Table(title='Images per class ("paper": Table 1, its "mascam" read as mastcam)', show_footer=True)
