@@ -1,4 +1,4 @@
-"""The command line: ``marsnb data | run | status | claims | reproduce | readme``.
+"""The command line: ``marsnb data | run | status | answers | claims | reproduce | readme``.
 
 Heavy imports wait for the command that needs them.
 """
@@ -78,6 +78,38 @@ def status(profile: Annotated[str | None, typer.Option("--profile", "-p", help="
     from marsnb.training.status import status_table
 
     Console().print(status_table(profile))
+
+
+@app.command()
+def answers(
+    run_id: Annotated[list[str] | None, typer.Argument(help="Ids of runs.")] = None,
+    table: Annotated[str | None, typer.Option(help="Number or key of a table, in the place of ids.")] = None,
+    row: Annotated[list[str] | None, typer.Option(help="Only this row of the table; may be given again.")] = None,
+    profile: Profile = "lite",
+) -> None:
+    """Keep what runs answered to each test image beside the ledger, so that notebooks need neither models nor images.
+
+    What runs leave on this machine is copied to figures/PROFILE/answers/RUN_ID.csv: names, labels and answers.
+    """
+    from marsnb.recipes import load_table
+    from marsnb.results import table as table_of
+    from marsnb.training.answers import keep_answers
+
+    wanted = list(run_id or [])
+    if table is not None:
+        rows = [load_table(table).row(name).id for name in row or []]
+        found = table_of(table, profile)
+        wanted += list(found[found["row"].isin(rows or set(found["row"])) & (found["run_id"] != "")]["run_id"].unique())
+    if not wanted:
+        raise MarsnbError("there is no run to copy from: give run ids, or --table with rows that were run")
+    missing = []
+    for name in wanted:
+        try:
+            typer.echo(keep_answers(name, profile))
+        except MarsnbError as error:
+            missing.append(str(error))
+    if missing:
+        raise MarsnbError(missing[0] + (f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""))
 
 
 @app.command()

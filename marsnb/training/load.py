@@ -2,17 +2,22 @@
 
 import pickle
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from marsnb import paths
+from marsnb.data.base import ClassificationData
 from marsnb.data.segmentation import SegmentationData
 from marsnb.errors import DataError
+from marsnb.models.classifier import Classifier
 from marsnb.models.segmenter import Segmenter
-from marsnb.training import segmentation
+from marsnb.training import classification, segmentation
+from marsnb.training.batches import training_list
 from marsnb.training.recorder import CHECKPOINT
 from marsnb.training.run import run_id_of
-from marsnb.training.spec import SegmentationSpec
+from marsnb.training.spec import ClassificationSpec, RunSpec, SegmentationSpec
 
 
 def trained_segmenter(spec: SegmentationSpec, data: SegmentationData) -> Segmenter:
@@ -28,14 +33,18 @@ def trained_segmenter(spec: SegmentationSpec, data: SegmentationData) -> Segment
     Raises:
         DataError: the checkpoint is not on this machine, is damaged, or is of another model.
     """
-    run_id, _ = run_id_of(spec, data)
-    path = paths.runs() / run_id / CHECKPOINT
-    if not path.is_file():
-        raise DataError(
-            f"the trained model of {run_id} is not on this machine: point MARSNB_RUNS at the folder that has "
-            f"{run_id}/{CHECKPOINT}, or set MARSNB_FIGURES to an empty folder and train it anew"
-        )
-    return load_segmenter(path, spec, len(data.class_names))
+    return load_segmenter(_checkpoint(spec, data), spec, len(data.class_names))
+
+
+def trained_classifier(spec: ClassificationSpec, data: ClassificationData) -> Classifier:
+    """The classifier that a run trained; see `trained_segmenter`."""
+    path = _checkpoint(spec, data)
+    counts = np.bincount(training_list(data, spec.train_on).labels, minlength=len(data.class_names))
+    with torch.random.fork_rng(devices=[]):  # building it draws weights
+        # the checkpoint has all weights, those of the frozen trunk too: what the run started from is not needed
+        method = classification.build_method(spec, counts.tolist(), "random")
+    model: Classifier = _load(method, path).model
+    return model.eval()
 
 
 def load_segmenter(path: Path, spec: SegmentationSpec, num_classes: int) -> Segmenter:
@@ -46,10 +55,25 @@ def load_segmenter(path: Path, spec: SegmentationSpec, num_classes: int) -> Segm
     """
     with torch.random.fork_rng(devices=[]):  # building it draws weights
         method = segmentation.build_method(spec, num_classes)
+    model: Segmenter = _load(method, path).model
+    return model.eval()
+
+
+def _checkpoint(spec: RunSpec, data: Any) -> Path:
+    run_id, _ = run_id_of(spec, data)
+    path = paths.runs() / run_id / CHECKPOINT
+    if not path.is_file():
+        raise DataError(
+            f"the trained model of {run_id} is not on this machine: point MARSNB_RUNS at the folder that has "
+            f"{run_id}/{CHECKPOINT}, or set MARSNB_FIGURES to an empty folder and train it anew"
+        )
+    return path
+
+
+def _load(method: Any, path: Path) -> Any:
     try:
         method.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
     except (RuntimeError, OSError, KeyError, EOFError, pickle.UnpicklingError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path} cannot be loaded ({first}): delete the folder and train the run anew") from error
-    model: Segmenter = method.model
-    return model.eval()
+    return method
