@@ -65,7 +65,7 @@ def predict(
 ) -> None:
     """Use a trained model on images of your own: classes as a CSV, or masks, overlays and shares of area."""
     from marsnb.predict import predict as run_predict
-    from marsnb.training.models import load_model
+    from marsnb.training.load import load_model
 
     typer.echo(run_predict(load_model(model, profile), images, out, low=low))
 

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from marsnb.data.arrays import to_images, to_unit
 from marsnb.errors import DataError
-from marsnb.training.models import Model
+from marsnb.training.load import Model
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff"})
 """Endings of image files, in lower case."""

@@ -10,7 +10,7 @@ from marsnb import paths
 from marsnb.data import DATASETS
 from marsnb.errors import DataError, RecipeError
 from marsnb.predict import BATCH, image_paths, overlay, predict, read_image
-from marsnb.training.models import load_model
+from marsnb.training.load import load_model
 from marsnb.training.run import CARD, run
 from marsnb.training.spec import make_spec
 
