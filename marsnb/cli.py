@@ -6,6 +6,7 @@ Heavy imports wait for the command that needs them.
 import errno
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -52,6 +53,21 @@ def run(
         raise MarsnbError("--row goes with one --table: give one")
     which = seed if seed else range(seeds or load_profile(profile).seeds)
     run_queue(jobs_of(table, profile, row, which), profile, side_by_side=jobs, device=device, score_every=score_every)
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="A run id, a checkpoint, or best:TABLE of the profile.")],
+    images: Annotated[list[str], typer.Argument(help="Files, folders or patterns of JPEG, PNG or TIFF.")],
+    profile: Profile = "lite",
+    out: Annotated[Path, typer.Option(help="Folder of what is written.")] = Path("predictions"),
+    low: Annotated[float, typer.Option(min=0, max=1, help="Confidence below which an answer is flagged.")] = 0.5,
+) -> None:
+    """Use a trained model on images of your own: classes as a CSV, or masks, overlays and shares of area."""
+    from marsnb.predict import predict as run_predict
+    from marsnb.training.load import load_model
+
+    typer.echo(run_predict(load_model(model, profile), images, out, low=low))
 
 
 @app.command()
