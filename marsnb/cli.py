@@ -71,6 +71,20 @@ def predict(
 
 
 @app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="A run id, a checkpoint, or best:TABLE of the profile.")],
+    out: Annotated[Path, typer.Argument(help="The file.")],
+    to: Annotated[str, typer.Option(help="onnx or safetensors.")] = "onnx",
+    profile: Profile = "lite",
+) -> None:
+    """Write a trained model for use elsewhere, with class names, size and normalisation inside."""
+    from marsnb.export import export as run_export
+    from marsnb.training.load import load_model
+
+    typer.echo(run_export(load_model(model, profile), out, to))
+
+
+@app.command()
 def status(profile: Annotated[str | None, typer.Option("--profile", "-p", help="Only this profile.")] = None) -> None:
     """What is measured and what is missing, per table and profile, with time so far and time to go."""
     from rich.console import Console
