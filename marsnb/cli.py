@@ -1,4 +1,4 @@
-"""The command line: ``marsnb data | run | status | claims | reproduce | site | readme``.
+"""The command line: ``marsnb data | run | status | answers | claims | predict | export | reproduce | site | readme``.
 
 Heavy imports wait for the command that needs them.
 """
@@ -6,6 +6,7 @@ Heavy imports wait for the command that needs them.
 import errno
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -55,6 +56,35 @@ def run(
 
 
 @app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="A run id, a checkpoint, or best:TABLE of the profile.")],
+    images: Annotated[list[str], typer.Argument(help="Files, folders or patterns of JPEG, PNG or TIFF.")],
+    profile: Profile = "lite",
+    out: Annotated[Path, typer.Option(help="Folder of what is written.")] = Path("predictions"),
+    low: Annotated[float, typer.Option(min=0, max=1, help="Confidence below which an answer is flagged.")] = 0.5,
+) -> None:
+    """Use a trained model on images of your own: classes as a CSV, or masks, overlays and shares of area."""
+    from marsnb.predict import predict as run_predict
+    from marsnb.training.load import load_model
+
+    typer.echo(run_predict(load_model(model, profile), images, out, low=low))
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="A run id, a checkpoint, or best:TABLE of the profile.")],
+    out: Annotated[Path, typer.Argument(help="The file.")],
+    to: Annotated[str, typer.Option(help="onnx or safetensors.")] = "onnx",
+    profile: Profile = "lite",
+) -> None:
+    """Write a trained model for use elsewhere, with class names, size and normalisation inside."""
+    from marsnb.export import export as run_export
+    from marsnb.training.load import load_model
+
+    typer.echo(run_export(load_model(model, profile), out, to))
+
+
+@app.command()
 def status(profile: Annotated[str | None, typer.Option("--profile", "-p", help="Only this profile.")] = None) -> None:
     """What is measured and what is missing, per table and profile, with time so far and time to go."""
     from rich.console import Console
@@ -62,6 +92,38 @@ def status(profile: Annotated[str | None, typer.Option("--profile", "-p", help="
     from marsnb.training.status import status_table
 
     Console().print(status_table(profile))
+
+
+@app.command()
+def answers(
+    run_id: Annotated[list[str] | None, typer.Argument(help="Ids of runs.")] = None,
+    table: Annotated[str | None, typer.Option(help="Number or key of a table, in the place of ids.")] = None,
+    row: Annotated[list[str] | None, typer.Option(help="Only this row of the table; may be given again.")] = None,
+    profile: Profile = "lite",
+) -> None:
+    """Keep what runs answered to each test image beside the ledger, so that notebooks need neither models nor images.
+
+    What runs leave on this machine is copied to figures/PROFILE/answers/RUN_ID.csv: names, labels and answers.
+    """
+    from marsnb.recipes import load_table
+    from marsnb.results import table as table_of
+    from marsnb.training.answers import keep_answers
+
+    wanted = list(run_id or [])
+    if table is not None:
+        rows = [load_table(table).row(name).id for name in row or []]
+        found = table_of(table, profile)
+        wanted += list(found[found["row"].isin(rows or set(found["row"])) & (found["run_id"] != "")]["run_id"].unique())
+    if not wanted:
+        raise MarsnbError("there is no run to copy from: give run ids, or --table with rows that were run")
+    missing = []
+    for name in wanted:
+        try:
+            typer.echo(keep_answers(name, profile))
+        except MarsnbError as error:
+            missing.append(str(error))
+    if missing:
+        raise MarsnbError(missing[0] + (f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""))
 
 
 @app.command()

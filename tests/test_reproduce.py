@@ -125,7 +125,7 @@ def test_texts_for_switches_are_read_or_refused(folder: Path) -> None:
 
 
 def test_without_notebooks_it_says_that_it_runs_from_a_clone(folder: Path) -> None:
-    with pytest.raises(NotebookError, match="marsnb runs from a clone.*: in it, pip install -e"):
+    with pytest.raises(NotebookError, match=r"marsnb runs from a clone.*: in it, pip install -e"):
         notebooks.reproduce("smoke")
     assert not paths.build("smoke").exists()
 

@@ -41,7 +41,7 @@ VERSION = 1
 """Of how a bank is made; another number makes all banks anew."""
 CHUNK = 32
 """Images between two writes."""
-FEW = 8
+FEW = 64
 """Chunks up to which no worker process is worth its start."""
 
 

@@ -1,5 +1,6 @@
 """A ``RunSpec`` in, a result out: train, resume, score, enter in the ledger."""
 
+import json
 import logging
 import resource
 import sys
@@ -16,7 +17,7 @@ import torch
 
 from marsnb import paths
 from marsnb.errors import TrainingError
-from marsnb.files import locked
+from marsnb.files import locked, write_whole
 from marsnb.memory import keep_freed_memory
 from marsnb.recipes import load_profile, load_table
 from marsnb.training import classification, ledger, segmentation
@@ -27,6 +28,10 @@ from marsnb.training.trainer import make_trainer
 from marsnb.training.work import Prepares, Work
 
 __all__ = ["Result", "RunSpec", "make_spec", "resolve", "row_runs", "run", "run_table"]
+
+
+CARD = "card.json"
+"""What a run's folder says of its model, so that it can be used without recipes or data."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +172,8 @@ def _train(
     work.method.to(device)
     scores = work.score(work.method, device)
     work.keep(scores, folder)
+    card = {"run_id": run_id, "spec": spec.model_dump(mode="json"), "class_names": list(data.class_names)}
+    write_whole(folder / CARD, json.dumps(card, indent=1) + "\n")
     constants = {
         "run_id": run_id,
         "recipe": recipe,

@@ -83,7 +83,7 @@ def bench_step(monkeypatch: pytest.MonkeyPatch) -> None:
         f"\nstep of final, {images} images of {spec.image_size} px, {data.name}, {torch.get_num_threads()} thread, "
         f"medians of {STEPS}, in turns:"
         f"\n  from the bank, with data  {1 / median['bank']:7.2f} steps/s  {images / median['bank']:7.1f} images/s"
-        f"\n  from the bank, bare       {1 / median['bare']:7.2f} steps/s  (with data it takes {cost:.3f} of that time, "
+        f"\n  from the bank, bare       {1 / median['bare']:7.2f} steps/s  (with data {cost:.3f} of that time, "
         f"bound {MOST_DATA})"
         f"\n  whole network, with data  {1 / median['whole']:7.2f} steps/s  (the bank is {gain:.1f} times as fast, "
         f"bound {LEAST_GAIN})"
