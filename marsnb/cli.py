@@ -1,4 +1,4 @@
-"""The command line: ``marsnb data | run | status | answers | claims | reproduce | readme``.
+"""The command line: ``marsnb data | run | status | answers | claims | predict | export | reproduce | site | readme``.
 
 Heavy imports wait for the command that needs them.
 """
@@ -149,33 +149,58 @@ def claims(profile: Profile = "lite") -> None:
 
 @app.command()
 def reproduce(
-    profile: Profile = "smoke",
+    profile: Annotated[
+        list[str] | None, typer.Option("--profile", "-p", help="smoke (default), lite or paper; may be given again.")
+    ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only notebooks whose name begins so, e.g. 07.")] = None,
     parameter: Annotated[list[str] | None, typer.Option("--set", help="A notebook parameter: NAME=VALUE.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Notebooks beside each other; 2 on a processor.")] = None,
 ) -> None:
-    """Run the notebooks through papermill and write build/PROFILE/index.html."""
-    from marsnb.report.index_page import write_pages
-    from marsnb.reproduce import parse_parameters
+    """Run the notebooks through papermill, build the site, and name the page to open."""
+    from marsnb import site as pages
+    from marsnb.reproduce import parse_parameters, sources
     from marsnb.reproduce import reproduce as run_notebooks
 
-    given = parse_parameters(parameter or [])
+    profiles, given = profile or ["smoke"], parse_parameters(parameter or [])
+    first = sources(only)[0].stem if only else ""
+    failed = None
     try:
-        run_notebooks(profile, only, given, jobs)
-    except NotebookError:
-        if paths.build(profile).is_dir():
-            write_pages(profile)
-        raise
-    typer.echo(write_pages(profile))
+        run_notebooks(profiles, only, given, jobs)
+    except NotebookError as error:
+        if not any(paths.build(name).is_dir() for name in profiles):
+            raise  # nothing ran
+        failed = error
+    typer.echo("building the site", err=True)
+    pages.build()
+    if failed:
+        raise failed
+    typer.echo(f"open {pages.html(profiles[0] if only else pages.SHOWN, first)}")
+
+
+@app.command()
+def site(
+    draw: Annotated[bool, typer.Option(help="Draw notebooks that have no copy, or one older than the ledger.")] = True,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Notebooks beside each other; 2 on a processor.")] = None,
+) -> None:
+    """Draw the notebooks at lite from the ledger and build the site from them."""
+    from marsnb import site as pages
+    from marsnb.reproduce import reproduce as run_notebooks
+
+    stale = pages.outdated() if draw else []
+    if stale:
+        run_notebooks(pages.SHOWN, stale, {}, jobs)
+    typer.echo(f"open {pages.build()}")
 
 
 @app.command()
 def readme(
     check: Annotated[bool, typer.Option("--check", help="Only say whether it is up to date.")] = False,
 ) -> None:
-    """Rewrite the generated parts of README.md from the ledger."""
-    from marsnb.report.readme import update
+    """Rewrite the generated part of README.md, with the notebooks' times as measured last on this machine."""
+    from marsnb.readme import take_times, update
 
+    if not check:
+        take_times()
     stale = update(paths.ROOT / "README.md", check=check)
     if check and stale:
         raise MarsnbError("README.md is out of date: run `marsnb readme`")
