@@ -123,7 +123,9 @@ def colab(folder: Path) -> list[Path]:
     import nbformat
 
     if not repository():
-        raise MarsnbError("the repository is not on GitHub as far as git's origin says: set GITHUB_REPOSITORY=owner/name")
+        raise MarsnbError(
+            "the repository is not on GitHub as far as git's origin says: set GITHUB_REPOSITORY=owner/name"
+        )
     written = []
     for path in reproduce.sources():
         notebook = nbformat.read(path, as_version=4)
@@ -337,7 +339,9 @@ def _modules(package: str) -> str:
 
 def _automodule(name: str, *options: str) -> str:
     short = name.removeprefix("marsnb.")
-    return "\n".join((f"## {short}", "", "```{eval-rst}", f".. automodule:: {name}", *(f"   {o}" for o in options), "```", ""))
+    return "\n".join(
+        (f"## {short}", "", "```{eval-rst}", f".. automodule:: {name}", *(f"   {o}" for o in options), "```", "")
+    )
 
 
 def clean() -> None:
