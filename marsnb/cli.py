@@ -1,4 +1,4 @@
-"""The command line: ``marsnb data | run | status | claims | reproduce | readme``.
+"""The command line: ``marsnb data | run | status | answers | claims | predict | export | reproduce | site | readme``.
 
 Heavy imports wait for the command that needs them.
 """
@@ -6,13 +6,15 @@ Heavy imports wait for the command that needs them.
 import errno
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import marsnb
+from marsnb import paths
 from marsnb.data.commands import app as data_app
-from marsnb.errors import MarsnbError
+from marsnb.errors import MarsnbError, NotebookError
 
 app = typer.Typer(
     name="marsnb",
@@ -29,25 +31,57 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 @app.command()
 def run(
-    table: Annotated[str, typer.Option(help="Number of a table of the paper, or a key such as 'choice'.")],
+    table: Annotated[
+        list[str], typer.Option(help="Number of a table, a key such as 'choice', or 'all'; may be given again.")
+    ],
     profile: Profile = "smoke",
-    row: Annotated[list[str] | None, typer.Option(help="Only this row; may be given again.")] = None,
+    row: Annotated[list[str] | None, typer.Option(help="Only this row of a table; may be given again.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Runs per row; the profile's number by default.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(min=0, help="Only this seed; may be given again.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs side by side, each a process of its own.")] = 1,
     device: Device = "auto",
     score_every: Annotated[int, typer.Option(min=1, help="Score every so many epochs; the last always.")] = 1,
 ) -> None:
-    """Train the rows of a table that the ledger lacks; a run that was stopped goes on from its last epoch."""
-    from marsnb.recipes import load_table
-    from marsnb.report.layout import NAMES
-    from marsnb.training.run import run_table
+    """Train the rows of tables that the ledger lacks, every row's seed 0 first.
 
-    shown = ("miou", "acc") if load_table(table).task == "segmentation" else ("top1",)
-    for result in run_table(table, profile, rows=row, seeds=seeds, device=device, score_every=score_every):
-        recipe = f"{result.metrics['recipe'].iloc[0]} seed {result.metrics['seed'].iloc[0]}"
-        split = "test" if "test" in set(result.metrics["split"]) else "val"
-        state = "measured" if result.fresh else "in the ledger"
-        values = "  ".join(f"{NAMES[metric]} {100 * result.value(metric, split):6.2f} %" for metric in shown)
-        typer.echo(f"{recipe:42} {split} {values}  {result.run_id}  ({state})")
+    A run that was stopped goes on from its last epoch, and what the ledger has is not trained again.
+    """
+    from marsnb.recipes import load_profile
+    from marsnb.training.queue import jobs_of, run_queue
+
+    if row and len(table) > 1:
+        raise MarsnbError("--row goes with one --table: give one")
+    which = seed if seed else range(seeds or load_profile(profile).seeds)
+    run_queue(jobs_of(table, profile, row, which), profile, side_by_side=jobs, device=device, score_every=score_every)
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="A run id, a checkpoint, or best:TABLE of the profile.")],
+    images: Annotated[list[str], typer.Argument(help="Files, folders or patterns of JPEG, PNG or TIFF.")],
+    profile: Profile = "lite",
+    out: Annotated[Path, typer.Option(help="Folder of what is written.")] = Path("predictions"),
+    low: Annotated[float, typer.Option(min=0, max=1, help="Confidence below which an answer is flagged.")] = 0.5,
+) -> None:
+    """Use a trained model on images of your own: classes as a CSV, or masks, overlays and shares of area."""
+    from marsnb.predict import predict as run_predict
+    from marsnb.training.load import load_model
+
+    typer.echo(run_predict(load_model(model, profile), images, out, low=low))
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="A run id, a checkpoint, or best:TABLE of the profile.")],
+    out: Annotated[Path, typer.Argument(help="The file.")],
+    to: Annotated[str, typer.Option(help="onnx or safetensors.")] = "onnx",
+    profile: Profile = "lite",
+) -> None:
+    """Write a trained model for use elsewhere, with class names, size and normalisation inside."""
+    from marsnb.export import export as run_export
+    from marsnb.training.load import load_model
+
+    typer.echo(run_export(load_model(model, profile), out, to))
 
 
 @app.command()
@@ -61,38 +95,112 @@ def status(profile: Annotated[str | None, typer.Option("--profile", "-p", help="
 
 
 @app.command()
+def answers(
+    run_id: Annotated[list[str] | None, typer.Argument(help="Ids of runs.")] = None,
+    table: Annotated[str | None, typer.Option(help="Number or key of a table, in the place of ids.")] = None,
+    row: Annotated[list[str] | None, typer.Option(help="Only this row of the table; may be given again.")] = None,
+    profile: Profile = "lite",
+) -> None:
+    """Keep what runs answered to each test image beside the ledger, so that notebooks need neither models nor images.
+
+    What runs leave on this machine is copied to figures/PROFILE/answers/RUN_ID.csv: names, labels and answers.
+    """
+    from marsnb.recipes import load_table
+    from marsnb.results import table as table_of
+    from marsnb.training.answers import keep_answers
+
+    wanted = list(run_id or [])
+    if table is not None:
+        rows = [load_table(table).row(name).id for name in row or []]
+        found = table_of(table, profile)
+        wanted += list(found[found["row"].isin(rows or set(found["row"])) & (found["run_id"] != "")]["run_id"].unique())
+    if not wanted:
+        raise MarsnbError("there is no run to copy from: give run ids, or --table with rows that were run")
+    missing = []
+    for name in wanted:
+        try:
+            typer.echo(keep_answers(name, profile))
+        except MarsnbError as error:
+            missing.append(str(error))
+    if missing:
+        raise MarsnbError(missing[0] + (f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""))
+
+
+@app.command()
 def claims(profile: Profile = "lite") -> None:
     """The sentences of the paper, the evidence for each, and whether it holds at a profile."""
     from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
 
-    from marsnb.report.claim_pictures import claims_table
+    from marsnb.results import claims as engine
 
-    for view in claims_table(profile):
-        Console().print(view)
+    found = engine.frame(profile)
+    view = Table("§", "The paper says", "Paper", "Measured, with 95 % interval", "Verdict", show_lines=True)
+    for line in found.fillna("").to_dict("records"):
+        evidence = "\n".join(filter(None, (line["measured"], line["why"])))
+        verdict = f"{engine.SYMBOLS[line['verdict']]} {line['verdict']}"
+        view.add_row(*(escape(text) for text in (line["section"], line["quote"], line["paper"], evidence, verdict)))
+    counts = Table("§", *engine.VERDICTS, title=f"How many hold at profile {profile}")
+    for section, numbers in engine.tally(found).iterrows():
+        counts.add_row(str(section), *map(str, numbers))
+    Console().print(view, counts)
 
 
 @app.command()
 def reproduce(
-    profile: Profile = "smoke",
+    profile: Annotated[
+        list[str] | None, typer.Option("--profile", "-p", help="smoke (default), lite or paper; may be given again.")
+    ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only notebooks whose name begins so, e.g. 07.")] = None,
     parameter: Annotated[list[str] | None, typer.Option("--set", help="A notebook parameter: NAME=VALUE.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Notebooks beside each other; 2 on a processor.")] = None,
 ) -> None:
-    """Run the notebooks through papermill and write build/PROFILE/index.html."""
-    from marsnb.report.notebooks import parse_parameters
-    from marsnb.report.notebooks import reproduce as run_notebooks
+    """Run the notebooks through papermill, build the site, and name the page to open."""
+    from marsnb import site as pages
+    from marsnb.reproduce import parse_parameters, sources
+    from marsnb.reproduce import reproduce as run_notebooks
 
-    typer.echo(run_notebooks(profile, only, parse_parameters(parameter or []), jobs))
+    profiles, given = profile or ["smoke"], parse_parameters(parameter or [])
+    first = sources(only)[0].stem if only else ""
+    failed = None
+    try:
+        run_notebooks(profiles, only, given, jobs)
+    except NotebookError as error:
+        if not any(paths.build(name).is_dir() for name in profiles):
+            raise  # nothing ran
+        failed = error
+    typer.echo("building the site", err=True)
+    pages.build()
+    if failed:
+        raise failed
+    typer.echo(f"open {pages.html(profiles[0] if only else pages.SHOWN, first)}")
+
+
+@app.command()
+def site(
+    draw: Annotated[bool, typer.Option(help="Draw notebooks that have no copy, or one older than the ledger.")] = True,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Notebooks beside each other; 2 on a processor.")] = None,
+) -> None:
+    """Draw the notebooks at lite from the ledger and build the site from them."""
+    from marsnb import site as pages
+    from marsnb.reproduce import reproduce as run_notebooks
+
+    stale = pages.outdated() if draw else []
+    if stale:
+        run_notebooks(pages.SHOWN, stale, {}, jobs)
+    typer.echo(f"open {pages.build()}")
 
 
 @app.command()
 def readme(
     check: Annotated[bool, typer.Option("--check", help="Only say whether it is up to date.")] = False,
 ) -> None:
-    """Rewrite the generated parts of README.md from the ledger."""
-    from marsnb import paths
-    from marsnb.report.readme import update
+    """Rewrite the generated part of README.md, with the notebooks' times as measured last on this machine."""
+    from marsnb.readme import take_times, update
 
+    if not check:
+        take_times()
     stale = update(paths.ROOT / "README.md", check=check)
     if check and stale:
         raise MarsnbError("README.md is out of date: run `marsnb readme`")

@@ -1,31 +1,105 @@
-"""Writing a file whole or not at all."""
+"""Writing a file whole or not at all, by one process at a time, and clearing what a killed one left of it."""
 
+import fcntl
 import os
+import re
+import shutil
+import sys
 import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+LEFT_ALONE = 3600.0
+"""Seconds: what was written to more recently may still be in the making, maybe on another machine."""
 
-def write_whole(path: Path, content: str | bytes) -> Path:
+
+def write_whole(path: Path, content: str | bytes, *, sync: bool = True) -> Path:
     """Write a file under a temporary name and rename it, so that no reader ever sees half of it.
 
     Args:
         path: the file; its folder is made if need be.
         content: text (UTF-8, line ends as given) or bytes.
+        sync: whether to wait for the disk, so that not even a power cut leaves half of it; slow for thousands of files.
 
     Returns:
         ``path``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    # named after the process, so that what it leaves behind when it is killed can be told from what is being written
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=f".{os.getpid()}.partial", dir=path.parent)
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     return path
+
+
+@contextmanager
+def locked(path: Path, notice: str = "") -> Iterator[None]:
+    """Hold a lock file, waiting for it if need be; the system lets it go when the process ends, however it ends.
+
+    Args:
+        path: the file; it is made where there is none.
+        notice: said on standard error, once, if another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if notice:
+                sys.stderr.write(f"{notice}\n")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def clear_left_behind(
+    folder: Path, patterns: Iterable[str] = ("*.partial", ".*.partial"), *, age: float = LEFT_ALONE
+) -> list[Path]:
+    """Remove what killed processes left of the files that they were writing.
+
+    A file is left alone while its last change is no hour ago, or if the process that its name ends with before the
+    ending (``<name>.<number>.partial``) runs on this machine.
+
+    Args:
+        folder: where to look, not into its subfolders; it may be missing.
+        patterns: names of such files, or folders.
+        age: seconds since the last change; less where no other machine writes into the folder.
+
+    Returns:
+        What was removed.
+    """
+    cleared = []
+    for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):
+        try:
+            if time.time() - path.stat().st_mtime < age or _is_running(path):
+                continue
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        except OSError:
+            continue  # another process was quicker, or it is not ours: it does no harm
+        cleared.append(path)
+    return cleared
+
+
+def _is_running(path: Path) -> bool:
+    """Whether the process in a file's name runs here; on Windows that cannot be asked without harm."""
+    number = re.search(r"\.(\d+)\.\w+$", path.name)
+    if number is None or os.name != "posix":
+        return False
+    try:
+        os.kill(int(number[1]), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True

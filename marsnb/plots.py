@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -79,11 +78,6 @@ def _encode(fig: Figure, kind: str, metadata: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def saved(stem: str, profile: str, images: bool = False) -> Path:
-    """Where `save` puts the PNG of a figure."""
-    return (paths.images(profile) if images else paths.figures(profile)) / f"{stem}.png"
-
-
 def forest(frame: pd.DataFrame, title: str = "", *, y: str = "", hue: str = "", unit: str = "") -> Figure:
     """Draw a table, or differences between its rows: the paper's numbers and the measured ones with their intervals.
 
@@ -122,7 +116,8 @@ def forest(frame: pd.DataFrame, title: str = "", *, y: str = "", hue: str = "", 
     slots.label(grid[0][0], grid[0])
     measured = set(frame.dropna(subset="mean")[y])
     for name in (name for name in slots.at if name not in measured):  # right of the axes, where no number can be
-        why = next((str(text) for text in frame.loc[frame[y] == name].get("why", [])), NOT_RUN)
+        line = frame[frame[y] == name].iloc[0]
+        why = str(line.get("why") or line.get("not_at") or NOT_RUN)
         grid[0][-1].annotate(
             why, (1.01, slots.at[name]), xycoords=grid[0][-1].get_yaxis_transform(), va="center", color=RED, fontsize=7
         )

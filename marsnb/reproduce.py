@@ -1,10 +1,31 @@
-"""Run the numbered notebooks with papermill: ``build/<profile>/`` gets the executed copies."""
+"""Run the numbered notebooks with papermill: the executed copies go to ``build/<profile>/``.
 
+Each notebook runs in a process of its own, ``python -m marsnb.reproduce REQUEST``, which ends with the command.
+"""
+
+import ast
+import json
+import os
+import sys
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from datetime import date
+from pathlib import Path
 from typing import Any
 
+from marsnb import paths
 from marsnb.errors import NotebookError
+from marsnb.files import write_whole
+from marsnb.processes import Processes, end_with_parent, stoppable, temporary_folder
 
-_WORDS = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False}
+KERNEL = "marsnb-this-python"
+QUIET = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore::UserWarning:zmq"}
+FOLDERS = ("MARSNB_DATA", "MARSNB_RUNS", "MARSNB_FIGURES", "MARSNB_BUILD")
+TIMES = ["notebook", "seconds", "date", "device"]
+CLONE = "marsnb runs from a clone, which has the notebooks: in it, pip install -e ."
+_WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_NONE = ("", "none", "null")
 
 
 def as_bool(value: Any, default: bool | None = None) -> bool | None:
@@ -17,11 +38,308 @@ def as_bool(value: Any, default: bool | None = None) -> bool | None:
     Raises:
         NotebookError: anything else.
     """
-    if value is None or (isinstance(value, str) and value.strip().lower() in ("", "none", "null")):
+    word = str(value).strip().lower()
+    if value is None or word in _NONE:
         return default
-    if isinstance(value, bool):
-        return value
-    known = _WORDS.get(str(value).strip().lower())
-    if known is None:
+    if word not in _WORDS:
         raise NotebookError(f"{value!r} is neither true nor false: give true, false or none")
-    return known
+    return _WORDS[word]
+
+
+def sources(only: Sequence[str] | None = None) -> list[Path]:
+    """The notebooks in order.
+
+    Args:
+        only: how the names to keep begin (``"07"``, ``"07_table_4"``); all by default.
+
+    Raises:
+        NotebookError: there are none here, or one of ``only`` is no notebook.
+    """
+    found = sorted(paths.notebooks().glob("[0-9][0-9]_*.ipynb"))
+    if not found:
+        raise NotebookError(f"no notebooks in {paths.notebooks()}: {CLONE}")
+    if not only:
+        return found
+    wanted = []
+    for name in only:
+        stem = Path(name).name.removesuffix(".ipynb")
+        stem = stem.zfill(2) if stem.isdecimal() else stem
+        match = [path for path in found if path.stem.startswith(stem)] if stem else []
+        if not match:
+            raise NotebookError(f"there is no notebook {name!r}; known: {', '.join(p.stem for p in found)}")
+        wanted += match
+    return [path for path in found if path in wanted]
+
+
+def parse_parameters(given: Sequence[str]) -> dict[str, Any]:
+    """Parameters from ``NAME=VALUE``; a value that is no Python literal is text.
+
+    Raises:
+        NotebookError: one of them has no ``=``, or is given twice.
+    """
+    parsed: dict[str, Any] = {}
+    for item in given:
+        name, equals, text = item.partition("=")
+        if not equals or not name.strip().isidentifier():
+            raise NotebookError(f"{item!r} is no notebook parameter: write NAME=VALUE")
+        if name.strip() in parsed:
+            raise NotebookError(f"notebook parameter {name.strip()!r} is given twice: give it once")
+        try:
+            parsed[name.strip()] = ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError):
+            parsed[name.strip()] = text.strip()
+    return parsed
+
+
+def checked_parameters(path: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of one notebook, as it will get them: papermill would only warn of one that it does not have.
+
+    A text for a parameter whose default is true, false or none is read as such; ``"false"`` alone would be true.
+
+    Raises:
+        NotebookError: names the parameter, the notebook and the parameters there are, or the value that is no switch.
+    """
+    import papermill
+
+    known = papermill.inspect_notebook(str(path))
+    unknown = sorted(set(parameters) - set(known))
+    if unknown:
+        raise NotebookError(
+            f"notebook {path.stem} has no parameter {unknown[0]!r}; known: {', '.join(sorted(known)) or 'none'}"
+        )
+    found = dict(parameters)
+    for name, value in parameters.items():
+        default = str(known[name]["default"])
+        word = value.strip().lower() if isinstance(value, str) else None
+        if default in ("True", "False") and word is not None and word not in _WORDS:
+            raise NotebookError(f"notebook {path.stem}: {name}={value!r} is neither true nor false")
+        if default in ("True", "False", "None") and word is not None and word in (*_WORDS, *_NONE):
+            found[name] = as_bool(value)
+    return found
+
+
+def _environment(folder: Path, jobs: int) -> dict[str, str]:
+    """Of the processes: a kernel that is this very Python, absolute folders, and each its share of the cores."""
+    from ipykernel.kernelspec import write_kernel_spec
+
+    # a kernel that is interrupted to be shut down calls that an error
+    quiet = ["--log-level=CRITICAL"]
+    write_kernel_spec(str(folder / "kernels" / KERNEL), overrides={"display_name": "marsnb"}, extra_arguments=quiet)
+    search = os.pathsep.join(filter(None, [str(folder), os.environ.get("JUPYTER_PATH", "")]))
+    absolute = {v: str(Path(os.environ[v]).expanduser().resolve()) for v in FOLDERS if os.environ.get(v)}
+    threads = {} if jobs == 1 else {"OMP_NUM_THREADS": str(max(1, cores() // jobs))}
+    runtime = {"JUPYTER_PATH": search, "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
+    return {**threads, **os.environ, **QUIET, **absolute, **runtime}
+
+
+def _execute(path: Path, folder: Path, parameters: dict[str, Any]) -> None:
+    """Execute one notebook in this process, into ``folder``, and say in ``result.json`` how it went."""
+    import papermill
+
+    executed, error, start = folder / path.name, "", time.perf_counter()
+    try:
+        papermill.execute_notebook(
+            str(path), str(executed), parameters=parameters, kernel_name=KERNEL, cwd=str(paths.ROOT),
+            progress_bar=False, log_output=False,
+        )  # fmt: skip
+    except Exception as failed:  # whatever it was, the caller gets one line and the copy as far as it came
+        error = _failure(path, executed, failed)
+    result = {"seconds": time.perf_counter() - start, "error": error}
+    (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
+
+
+def _failure(path: Path, executed: Path, error: BaseException) -> str:
+    """One line: which notebook, which of its cells, and the error's last line."""
+    import nbformat
+
+    cell = ""
+    if executed.is_file():
+        order = {c["id"]: i for i, c in enumerate(nbformat.read(path, as_version=4).cells, start=1)}
+        for one in nbformat.read(executed, as_version=4).cells:
+            if one.metadata.get("papermill", {}).get("exception"):
+                number = order.get(one.get("id"))
+                cell = f" in cell {number}" if number else " in the parameters"
+                break
+    name, value = getattr(error, "ename", type(error).__name__), str(getattr(error, "evalue", error))
+    last = next((line.strip() for line in reversed(value.splitlines()) if line.strip()), "no message")
+    return f"notebook {path.stem} failed{cell}: {name}: {last}"
+
+
+def _result(path: Path, folder: Path, code: int) -> dict[str, Any]:
+    """``seconds`` and ``error`` of a notebook whose process has ended."""
+    if code == 0:
+        return dict(json.loads((folder / "result.json").read_text(encoding="utf-8")))
+    lines = (folder / "errors.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return {"seconds": 0.0, "error": f"notebook {path.stem} ended early: {lines[-1] if lines else f'exit code {code}'}"}
+
+
+def times(profile: str) -> Any:
+    """Seconds that each notebook took: on this machine where it ran with its own parameters, else as committed.
+
+    Returns:
+        Columns ``notebook, seconds, date, device``.
+    """
+    import pandas as pd
+
+    kept = committed_times()
+    frames = [kept[kept["profile"] == profile][TIMES], own_times(profile)]
+    return pd.concat([frame for frame in frames if len(frame)] or frames).drop_duplicates("notebook", keep="last")
+
+
+def committed_times() -> Any:
+    """Those of docs/times.csv, which `marsnb readme` writes: ``profile, notebook, seconds, date, device``."""
+    import pandas as pd
+
+    path = paths.docs() / "times.csv"
+    return pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["profile", *TIMES])
+
+
+def own_times(profile: str) -> Any:
+    """Those of this machine: ``notebook, seconds, date, device``."""
+    import pandas as pd
+
+    path = paths.build(profile) / "notebooks.csv"
+    return pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=TIMES)
+
+
+def keep_times(profile: str, taken: Mapping[str, float]) -> None:
+    """Enter the seconds that notebooks took here."""
+    import pandas as pd
+
+    device = _gpu() or f"{cores()} CPU cores"
+    new = [[name, round(seconds, 1), date.today().isoformat(), device] for name, seconds in taken.items()]
+    old = own_times(profile)
+    kept = old[~old["notebook"].isin(list(taken))].to_numpy().tolist()
+    rows = pd.DataFrame(kept + new, columns=TIMES).sort_values("notebook").astype({"seconds": float})
+    write_whole(paths.build(profile) / "notebooks.csv", rows.to_csv(index=False, lineterminator="\n"))
+
+
+def jobs_here() -> int:
+    """Notebooks that run beside each other by default: two on a processor of two cores or more, one on a GPU."""
+    return min(2, cores()) if _gpu() is None else 1
+
+
+def _gpu() -> str | None:
+    import torch
+
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: ``8 s``, ``3 min``, ``1 h 20 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def reproduce(
+    profiles: str | Sequence[str],
+    only: Sequence[str] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    jobs: int | None = None,
+) -> Path:
+    """Run the notebooks, each in a process of its own; the copies appear whole or not at all.
+
+    A notebook that fails leaves its copy, with the outputs up to the failure, in ``build/<profile>/failed/``.
+
+    Args:
+        profiles: name of a profile, or of several, one after the other; every notebook gets it as a parameter.
+        only: numbers or names of the notebooks to run; all by default.
+        parameters: more parameters, for every notebook that runs.
+        jobs: how many run beside each other; see ``jobs_here``. Two that want the same run train it once.
+
+    Returns:
+        Path of the folder of executed notebooks, of the last profile.
+
+    Raises:
+        NotebookError: a parameter that a notebook does not have (before anything runs), or, once all have run, the ones
+            that failed.
+    """
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from marsnb.recipes import load_profile
+
+    names = [profiles] if isinstance(profiles, str) else list(profiles)
+    for profile in names:
+        load_profile(profile)  # an unknown profile fails here
+    given, jobs = dict(parameters or {}), jobs or jobs_here()
+    chosen = {(p, path): checked_parameters(path, {"profile": p, **given}) for p in names for path in sources(only)}
+    known = {p: dict(zip(times(p)["notebook"], times(p)["seconds"], strict=True)) for p in names}
+    waiting = {(p, path.stem): known[p].get(path.stem) for p, path in chosen}
+    taken: dict[str, dict[str, float]] = {p: {} for p in names}
+    failures: list[str] = []
+    columns, start = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()), time.monotonic()
+    with ExitStack() as stack:
+        stack.enter_context(stoppable())
+        progress = stack.enter_context(Progress(*columns, console=Console(stderr=True)))
+        task = progress.add_task(f"0 of {len(chosen)} notebooks", total=len(chosen))
+        for profile, path, seconds, error in stack.enter_context(closing(_run(chosen, jobs))):
+            if error:
+                failures.append(error if len(names) == 1 else f"{profile}: {error}")
+            else:
+                taken[profile][path.stem] = seconds
+            del waiting[profile, path.stem]
+            state = _so_far(time.monotonic() - start, len(chosen), waiting, taken, jobs)
+            label = path.stem if len(names) == 1 else f"{profile} {path.stem}"
+            progress.console.print(f"{label}: {'failed' if error else duration(seconds)} ({state})", highlight=False)
+            progress.update(task, advance=1, description=f"{len(chosen) - len(waiting)} of {len(chosen)} notebooks")
+    if not given:
+        for profile, found in taken.items():
+            if found:
+                keep_times(profile, found)
+    if failures:
+        raise NotebookError("; ".join(sorted(failures)))
+    return paths.build(names[-1])
+
+
+def _so_far(
+    passed: float, total: int, waiting: Mapping[Any, float | None], taken: Mapping[str, Mapping[str, float]], jobs: int
+) -> str:
+    """How many are done, the time so far and about the time to go.
+
+    A notebook whose time is not known takes as long as the mean of those that have ended.
+    """
+    said = f"{total - len(waiting)} of {total}, {duration(passed)} so far"
+    ended = [seconds for found in taken.values() for seconds in found.values()]
+    mean = sum(ended) / len(ended) if ended else 0.0
+    to_go = sum(mean if seconds is None else seconds for seconds in waiting.values()) / jobs
+    return f"{said}, about {duration(to_go)} to go" if waiting and to_go else said
+
+
+def _run(
+    chosen: Mapping[tuple[str, Path], dict[str, Any]], jobs: int
+) -> Generator[tuple[str, Path, float, str], None, None]:
+    """Execute notebooks, some beside each other; each with its seconds and its error as soon as it has ended."""
+    waiting, by_name = list(chosen), {f"{profile}/{path.stem}": (profile, path) for profile, path in chosen}
+    with temporary_folder() as folder, Processes(_environment(folder, jobs), paths.ROOT) as processes:
+        while waiting or processes.running:
+            while waiting and len(processes.running) < jobs:
+                profile, path = waiting.pop(0)
+                at = folder / profile / path.stem
+                at.mkdir(parents=True)
+                given = json.dumps([str(path), str(at), chosen[profile, path]])
+                command = [sys.executable, "-m", "marsnb.reproduce", given]
+                processes.start(f"{profile}/{path.stem}", command, errors=at / "errors.txt")
+            for name, code in processes.ended().items():
+                profile, path = by_name[name]
+                result = _result(path, folder / name, code)
+                build, executed = paths.build(profile), folder / name / path.name
+                if executed.is_file():
+                    write_whole((build / "failed" if result["error"] else build) / path.name, executed.read_bytes())
+                if not result["error"]:
+                    (build / "failed" / path.name).unlink(missing_ok=True)
+                yield profile, path, result["seconds"], result["error"]
+            time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    end_with_parent()
+    _path, _folder, _parameters = json.loads(sys.argv[1])
+    _execute(Path(_path), Path(_folder), _parameters)

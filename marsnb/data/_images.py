@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from marsnb.errors import DataError
 
 SUFFIXES = frozenset({".jpg", ".jpeg"})
 """Endings of image files, in lower case."""
+PNG = frozenset({".png"})
+"""Ending of labels and masks, in lower case."""
 
 
 def decode(path: Path, size: int, *, fix: str = "put a good copy in its place", mode: str = "RGB") -> Image:
@@ -59,25 +61,69 @@ def decode_codes(path: Path, size: int | None, *, known: Sequence[int], fix: str
         Array of shape ``(size, size)``, uint8.
 
     Raises:
-        DataError: the file is missing, damaged, not of one channel, or has another code anywhere in it.
+        CodeError: it has another code somewhere.
+        DataError: the file is missing, damaged, or not of one channel.
     """
     try:
         with path.open("rb") as stream:
-            opened = PilImage.open(stream)
-            if opened.mode not in ("L", "P"):
-                raise DataError(f"label {path} is not of one channel of 8 bits (it is {opened.mode}): {fix}")
-            mask = PilImage.frombytes("L", opened.size, opened.tobytes())
+            mask = _grey(PilImage.open(stream))
     except FileNotFoundError:
         raise DataError(f"label {path} is missing: {fix}") from None
+    except _NotGreyError as error:
+        raise DataError(f"label {path} {error}: {fix}") from None
     except (OSError, SyntaxError, ValueError, PilImage.DecompressionBombError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"label {path} is damaged ({reason}): {fix}") from None
     # checked before it shrinks, so that the answer does not depend on the size asked for
-    stray = sorted({value for _, value in mask.getcolors(256) or []} - set(known))
-    if stray:
-        found, may = (", ".join(map(str, values)) for values in (stray[:5], known))
-        raise DataError(f"label {path} has the value {found}, not one of {may}: {fix}")
+    found = _values(mask)
+    if stray := sorted(found - set(known)):
+        first, may = (", ".join(map(str, values)) for values in (stray[:5], known))
+        raise CodeError(f"label {path} has the value {first}, not one of {may}: {fix}", stray, found)
     return np.asarray(mask if size is None else mask.resize((size, size), PilImage.Resampling.NEAREST))
+
+
+class CodeError(DataError):
+    """A mask has values that are no code.
+
+    Attributes:
+        stray: which, ascending.
+        found: all its values.
+    """
+
+    def __init__(self, message: str, stray: Sequence[int], found: Collection[int]) -> None:
+        super().__init__(message)
+        self.stray, self.found = tuple(stray), frozenset(found)
+
+
+class _NotGreyError(Exception):
+    """A picture does not show one grey value per pixel; the message completes "label FILE ..."."""
+
+
+def _values(picture: PilImage.Image) -> set[int]:
+    """The values that occur in a picture of one channel of 8 bits."""
+    return {value for value, count in enumerate(picture.histogram()) if count}
+
+
+def _grey(opened: PilImage.Image) -> PilImage.Image:
+    """The grey values of a picture of one channel, as 8 bits.
+
+    A program that makes PNGs smaller may store a grey picture with a palette, whose numbers are then no codes: they are
+    looked up. It may also use one bit where there are but black and white.
+    """
+    if opened.mode == "1":
+        return opened.convert("L")
+    if opened.mode not in ("L", "P"):
+        raise _NotGreyError(f"is not of one channel of 8 bits (it is {opened.mode})")
+    stored = PilImage.frombytes("L", opened.size, opened.tobytes())
+    if opened.mode == "L":
+        return stored
+    palette = np.array(opened.getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)  # (entries, 3)
+    used = sorted(_values(stored))
+    if used[-1] >= len(palette):
+        raise _NotGreyError("is damaged (it has a value that its palette lacks)")
+    if (palette[used] != palette[used, :1]).any():
+        raise _NotGreyError("has a palette of colours, which do not say its codes (save it as a grey picture of them)")
+    return stored.point([*palette[:, 0].tolist(), *[0] * (256 - len(palette))])
 
 
 def digest(lines: Iterable[object]) -> str:
@@ -114,5 +160,11 @@ def image_files(files: Iterable[Path], fix: str) -> ImageFiles:
     unique: dict[str, Path] = {}
     for path in sorted(files, key=lambda file: (file.name, str(file))):
         unique.setdefault(path.name, path)
-    fingerprint = digest(f"{name} {path.stat().st_size}" for name, path in unique.items())
-    return ImageFiles(tuple(unique), tuple(unique.values()), fingerprint, fix)
+    return named_files(unique, fix)
+
+
+def named_files(files: Mapping[str, Path], fix: str) -> ImageFiles:
+    """List files under names that may differ from theirs, in case or ending, sorted by name."""
+    rows = sorted(files.items())
+    fingerprint = digest(f"{name} {path.stat().st_size}" for name, path in rows)
+    return ImageFiles(tuple(name for name, _ in rows), tuple(path for _, path in rows), fingerprint, fix)

@@ -1,8 +1,9 @@
 """AI4Mars: terrain masks for Curiosity's Navcam images, four classes and unlabelled pixels."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from math import floor
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import numpy as np
 
 from marsnb import paths
 from marsnb.data import SEGMENTATION_DATASETS
-from marsnb.data._images import SUFFIXES, decode, decode_codes, digest
+from marsnb.data._images import PNG, SUFFIXES, decode, decode_codes, digest
+from marsnb.data._tree import almost, files_by_stem, folders_within, other_files
 from marsnb.data.base import Image
 from marsnb.data.segmentation import UNLABELLED, Indices, Mask, SegmentationData
 from marsnb.errors import DataError, RecipeError
@@ -87,7 +89,8 @@ def read_mask(path: Path, size: int | None = None) -> Mask:
     """A label file as codes 0 .. 3 and 255, at its own size or squashed to ``size`` x ``size`` by nearest neighbour.
 
     Raises:
-        DataError: the file is missing, damaged, not of one channel, or has another code anywhere in it.
+        CodeError: it has another code anywhere in it.
+        DataError: the file is missing, damaged, or not of one channel.
     """
     return decode_codes(path, size, known=_CODES, fix=_FIX)
 
@@ -131,25 +134,35 @@ class NavcamPairs:
 
 
 def find_tree(root: Path | None = None) -> Path:
-    """Folder with the Navcam's ``images/edr`` in it, of the newest version under ``root``, the folder of data sets.
+    """Folder with the Navcam's ``images/edr`` in it, of the newest version under ``root`` or near it.
+
+    Args:
+        root: folder of data sets; ``paths.data()`` by default. One too high or too low, or doubled, will do.
 
     Raises:
         DataError: there is none.
     """
     root = paths.data() if root is None else root
-    for folder in (*sorted(root.glob(AI4Mars.folders), reverse=True), root):
+    inside = root.resolve()  # maybe in the tree
+    near = [*sorted(root.glob(AI4Mars.folders), reverse=True), root, *inside.parents[:2]]
+    for folder in chain(near, folders_within(root)):
         for layout in AI4Mars.layouts:
-            if (folder / layout / AI4Mars.images).is_dir():
-                return folder / layout
-    raise DataError(f"no AI4Mars in {root / AI4Mars.folders}: {AI4Mars.home}")
+            found = folder / layout
+            if (found / AI4Mars.images).is_dir() and any(found.is_relative_to(place) for place in (root, inside)):
+                return found
+    raise DataError(f"no AI4Mars in {root / AI4Mars.folders}{_what_else(root)}: {AI4Mars.home}")
 
 
-def files_by_stem(folder: Path, suffixes: frozenset[str], ending: str = "") -> dict[str, Path]:
-    """Files of a folder by their stem without ``ending``; hidden ones are left out, a missing folder is empty."""
-    if not folder.is_dir():
-        return {}
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.name[0] != ".")
-    return {path.stem.removesuffix(ending): path for path in found}
+def _what_else(root: Path) -> str:
+    """What there is of AI4Mars that is not read, in brackets; empty if nothing that is known."""
+    only = "only the Navcam's images and labels of msl/ are read"
+    cameras = []
+    for folder in (root, *folders_within(root, 4)):
+        if found := sorted([*folder.glob("ai4mars*.zip"), *folder.glob("*.parquet")]):
+            return f" ({found[0]} is not unpacked, or of a parquet mirror: {only})"
+        if (folder / "images").is_dir() and folder.name in ("mer", "m2020", "mcam"):
+            cameras.append(str(folder))
+    return f" (there is {', '.join(sorted(cameras))}: {only})" if cameras else ""
 
 
 def read_pairs(
@@ -173,15 +186,13 @@ def read_pairs(
         raise RecipeError(f"unknown gold labels {gold!r} of ai4mars: choose one of {', '.join(AI4Mars.golds)}")
     folder = find_tree(root)
     images = files_by_stem(folder / AI4Mars.images, SUFFIXES)
-    labels = files_by_stem(folder / AI4Mars.labels, frozenset({".png"}))
+    labels = files_by_stem(folder / AI4Mars.labels, PNG)
     # the paper's areas are those of all 16,064 train labels and the 322 of the experts together, cut again by sol
-    expert = (
-        {} if gold is None else files_by_stem(folder / AI4Mars.gold_labels.format(gold), frozenset({".png"}), "_merged")
-    )
+    expert = {} if gold is None else files_by_stem(folder / AI4Mars.gold_labels.format(gold), PNG, "_merged")
     labels |= expert
     chosen = sorted(images.keys() & labels.keys(), key=lambda stem: (CLOCK.sub(r"\1", stem)[:9], stem))
     if not chosen:
-        raise DataError(f"no image in {folder / AI4Mars.images} has a label in {folder / 'labels'}: {AI4Mars.home}")
+        raise DataError(no_pair(folder, images, labels))
     sols = np.array([sol_of(images[stem].name) for stem in chosen], dtype=np.int64)
     lone, widows = len(images) - len(chosen), len(labels) - len(chosen)
     note = f"{len(expert.keys() & images.keys()):,} of them with gold labels {gold}" if expert else "no gold labels"
@@ -195,9 +206,22 @@ def read_pairs(
     return NavcamPairs(tuple(file.name for file in files), files, masks, sols, print_of, covers), note
 
 
+def no_pair(folder: Path, images: Mapping[str, Path], labels: Mapping[str, Path]) -> str:
+    """Why a tree has no pair, with an example of each side."""
+    message = f"no image in {folder / AI4Mars.images} has a label in {folder / 'labels'}"
+    if images and labels:
+        names = almost(images, labels) or f"{min(images.values()).name} and {min(labels.values()).name}"
+        return f"{message}, e.g. {names}: rename one side so that both agree but for the ending, also in case"
+    if not images and (others := other_files(folder / AI4Mars.images, SUFFIXES)):
+        return f"{message} (only JPEGs are read as images, not {others[0]}): save them as JPEG"
+    if not labels and (others := other_files(folder / AI4Mars.labels, PNG)):
+        return f"{message} (only PNGs are read as labels, not {others[0]}; JPEG changes codes): put the PNGs there"
+    return f"{message}: {AI4Mars.home}"
+
+
 def _covers(folder: Path, stems: Sequence[str]) -> tuple[tuple[Path, ...], ...]:
     """Rover and range masks there are of each image."""
-    found = {word: files_by_stem(folder / name, frozenset({".png"})) for name, word in AI4Mars.covers}
+    found = {word: files_by_stem(folder / name, PNG) for name, word in AI4Mars.covers}
     for name, word in AI4Mars.covers:
         if not found[word].keys() & {cover_name(stem, word) for stem in stems}:
             raise DataError(f"no image has a mask in {folder / name}: run `marsnb data fetch ai4mars --masks`")

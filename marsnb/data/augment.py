@@ -8,12 +8,15 @@ seeds it is repeatable.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import kornia.augmentation as K
 import torch
 from kornia.constants import DataKey, Resample
 from torch import Tensor, nn
 from torch.distributions import Distribution
+
+from marsnb.errors import RecipeError
 
 Augmentation = Callable[[Tensor], Tensor]
 """``(B, 3, H, W)`` in [0, 1] to the same shape and range."""
@@ -68,6 +71,37 @@ def strong(size: int) -> Augmentation:
 AUGMENTATIONS: dict[str, Callable[[int], Augmentation]] = {"ordinary": ordinary, "strong": strong}
 
 
+class _Views:
+    """Numbered views of images: plain ones, plain and mirrored in turn, or drawn by an augmentation."""
+
+    def __init__(self, name: str, size: int) -> None:
+        self.name = name
+        self.change = AUGMENTATIONS[name](size) if name in AUGMENTATIONS else None
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {self.change!r}"
+
+    def __call__(self, images: Tensor, view: int) -> Tensor:
+        """View ``view`` of ``images``, ``(B, 3, H, W)`` in [0, 1]."""
+        if self.change is not None:
+            return self.change(images)
+        return images.flip(-1) if self.name == "mirror" and view % 2 else images
+
+
+@cache
+def view_maker(name: str, size: int) -> Callable[[Tensor, int], Tensor]:
+    """What makes the views of a bank.
+
+    Args:
+        name: ``ordinary`` or ``strong``, drawn anew for each view; ``plain``, the images as they are; ``mirror``, as
+            they are in even views and mirrored in odd ones.
+        size: edge of the images, pixels.
+    """
+    if name not in (*AUGMENTATIONS, "plain", "mirror"):
+        raise RecipeError(f"unknown augmentation {name!r}; known: {', '.join((*AUGMENTATIONS, 'plain', 'mirror'))}")
+    return _Views(name, size)
+
+
 class MaskedAugmentation(nn.Module):
     """Flip and crop of images and masks alike, parameters drawn per image; it leaves no border.
 
@@ -75,13 +109,17 @@ class MaskedAugmentation(nn.Module):
 
     Args:
         size: edge of the result, pixels.
+        crop: whether images are cropped besides; without, an image is itself or its mirror image, as in a bank.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, crop: bool = True) -> None:
         super().__init__()
+        crops = K.RandomResizedCrop(
+            (size, size), scale=(0.5, 1.0), ratio=(3 / 4, 4 / 3), p=1.0, cropping_mode="resample"
+        )
         self.parts = K.AugmentationSequential(
             K.RandomHorizontalFlip(p=0.5),
-            K.RandomResizedCrop((size, size), scale=(0.5, 1.0), ratio=(3 / 4, 4 / 3), p=1.0, cropping_mode="resample"),
+            *([crops] if crop else []),
             data_keys=["input", "mask"],
             extra_args={DataKey.MASK: {"resample": Resample.NEAREST, "align_corners": None}},
         )

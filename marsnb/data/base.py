@@ -57,6 +57,8 @@ class ClassificationData:
         fingerprint: hex digest of the images, the labels and the splits (not of the unlabelled images).
         synthetic: whether the images are generated; every table and figure of such data says SYNTHETIC.
         note: one sentence on what was used and left out, for tables and logs.
+        groups: number of the exposure that each image of ``source`` comes from, shape ``(len(source.names),)``, int64:
+            two images of one number are one scene. ``None`` where that is not known.
     """
 
     name: str
@@ -70,3 +72,9 @@ class ClassificationData:
     fingerprint: str
     synthetic: bool
     note: str = ""
+    groups: NDArray[np.int64] | None = None
+
+
+def number_groups(keys: Sequence[str]) -> NDArray[np.int64]:
+    """Number equal keys alike, from 0 in their sorted order: what ``ClassificationData.groups`` holds."""
+    return np.unique(np.array(keys, dtype=np.str_), return_inverse=True)[1].astype(np.int64)

@@ -13,6 +13,7 @@ from numpy.lib import format as npy
 from marsnb import paths
 from marsnb.data.base import ImageSource
 from marsnb.errors import DataError
+from marsnb.files import clear_left_behind
 
 CHUNK = 256
 """Images decoded between two writes."""
@@ -64,6 +65,7 @@ def _decoded(source: ImageSource, size: int, workers: int) -> Iterator[np.ndarra
 
 def _build(source: ImageSource, shape: tuple[int, ...], path: Path, workers: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    clear_left_behind(path.parent)
     partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
         # Plain writes, not a writable memory map: a full disk is then an error to report, not a killed process.

@@ -27,6 +27,10 @@ from marsnb.data._http import (
 from marsnb.data.msl import MSL, find_tree
 from marsnb.data.verify import check_tree
 from marsnb.errors import DataError
+from marsnb.files import clear_left_behind
+
+MAGIC = b"PK\3\4"
+"""First bytes of a zip file."""
 
 
 def fetch_msl(root: Path | None = None, *, base_url: str | None = None, progress: bool = True) -> Path:
@@ -77,6 +81,7 @@ def unpack(archive: Path, root: Path) -> Path:
             then); or the disk is full (it is kept).
     """
     target = root / MSL.folder
+    clear_left_behind(root, [".unpack-*"])
     try:
         with zipfile.ZipFile(archive) as opened:
             members = opened.infolist()
@@ -103,8 +108,8 @@ def _refused(archive: Path, why: str) -> DataError:
 
 
 def _download(session: requests.Session, remote: RemoteFile, part: Path, *, progress: bool) -> None:
-    """Complete ``part``, from the byte it ends at."""
-    if part.exists() and part.stat().st_size > remote.size:
+    """Complete ``part``, from the byte it ends at; what cannot be the file's beginning is dropped."""
+    if part.exists() and (part.stat().st_size > remote.size or not _begins_well(part)):
         part.unlink()
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=not progress) as bar:
@@ -119,6 +124,11 @@ def _download(session: requests.Session, remote: RemoteFile, part: Path, *, prog
                     if not begins_at(response, start):
                         file.truncate(0)
                     for piece in response.iter_content(PIECE):
+                        if not file.tell() and piece[: len(MAGIC)] != MAGIC[: len(piece)]:
+                            raise DataError(
+                                f"{remote.url} sent something else than {MSL.file}, which begins with {piece[:15]!r}: "
+                                f"a page of a proxy, a login or an error? {AGAIN} later, or {remote.by_hand}"
+                            )
                         file.write(piece)
                         bar.update(task, completed=file.tell())
             except requests.RequestException as error:
@@ -127,6 +137,13 @@ def _download(session: requests.Session, remote: RemoteFile, part: Path, *, prog
             tries = 0 if done > start else tries + 1
             if tries >= TRIES:
                 raise DataError(f"download stopped at {done:,} of {remote.size:,} bytes ({reason}): {AGAIN} to go on")
+
+
+def _begins_well(part: Path) -> bool:
+    """Whether what came so far could be a zip file."""
+    with part.open("rb") as file:
+        first = file.read(len(MAGIC))
+    return first == MAGIC[: len(first)]
 
 
 def _check(archive: Path, remote: RemoteFile) -> None:

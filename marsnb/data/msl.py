@@ -1,22 +1,20 @@
 """MSL surface data set v1: 6,691 labelled browse images of Curiosity's Mastcam and MAHLI, 24 classes."""
 
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from marsnb import paths
 from marsnb.data import DATASETS
-from marsnb.data._images import SUFFIXES, digest, image_files
-from marsnb.data.base import ClassificationData, LabelledList
-from marsnb.data.pds import Product, open_folder, parse_name
+from marsnb.data._images import digest, image_files, named_files
+from marsnb.data._tree import folders_within, last_part, left_out, read_lines
+from marsnb.data.base import ClassificationData, LabelledList, number_groups
+from marsnb.data.pds import Product, open_folder, parse_name, product_files, published_name
 from marsnb.errors import DataError, RecipeError
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["MSL", "Product", "Tree", "find_tree", "open_msl", "parse_name", "read_split", "read_tree", "table1"]
+__all__ = ["MSL", "Product", "Tree", "find_tree", "open_msl", "parse_name", "read_split", "read_tree"]
 
 DEFAULT_UNLABELLED = "pds-browse"
 _HOME = "run `marsnb data fetch msl`, or set MARSNB_DATA to the folder that holds it"
@@ -53,6 +51,7 @@ class MSL:
     class_names = tuple(name for name in published_names if name != "sun")  # in the order of the labels 0 .. 23
     files = 6737  # in calibrated/, of which 46 are in no list
     protocols = ("by_frame", "paper", "chronological")
+    last_sol = 564  # of the official train and val lists; test begins at 565
 
     @classmethod
     def label(cls, published_id: int) -> int | None:
@@ -70,11 +69,15 @@ class Tree:
         folder: the folder with ``calibrated/`` in it.
         lists: for ``train``, ``val`` and ``test`` the official list, file name to label.
         unlabelled: files of ``calibrated/`` that are in no list.
+        files: where each of those is; a file's own name may differ in case.
+        left_out: a few words on images of ``calibrated/`` that are none of the data set; empty if there are none.
     """
 
     folder: Path
     lists: dict[str, dict[str, int]]
     unlabelled: tuple[str, ...]
+    files: dict[str, Path]
+    left_out: str = ""
 
     @property
     def labels(self) -> dict[str, int]:
@@ -83,16 +86,34 @@ class Tree:
 
 
 def find_tree(root: Path | None = None) -> Path:
-    """Folder with ``calibrated/`` in it: ``<root>/msl-images`` or ``root`` itself, the folder of data sets.
+    """Folder with ``calibrated/`` in it: ``<root>/msl-images`` or ``root`` itself, or one near it.
+
+    Args:
+        root: folder of data sets; ``paths.data()`` by default. Where a program that unpacks has doubled a folder, or
+            ``root`` is one too high or too low, the tree is found too.
 
     Raises:
         DataError: there is none.
     """
     root = paths.data() if root is None else root
-    for folder in (root / MSL.folder, root):
-        if (folder / MSL.images).is_dir():
+    places = [root / MSL.folder, root]
+    above = [root.parent] if root.name == MSL.images else []
+    for folder in chain(places, above, folders_within(root)):
+        if (folder / MSL.images).is_dir() and (folder in places or list_file(folder, "train").is_file()):
             return folder
-    raise DataError(f"no MSL v1 images in {root / MSL.folder}: {_HOME}")
+    raise DataError(f"no MSL v1 images in {root / MSL.folder}{_what_else(root)}: {_HOME}")
+
+
+def _what_else(root: Path) -> str:
+    """What there is in place of the data set, in brackets; empty if nothing that is known."""
+    for folder in (root, *folders_within(root)):
+        if version2 := sorted(folder.glob("*-set-v2*.txt")):
+            return f" ({version2[0]} is of MSL v2, which has other images and 19 classes: only v1 is read)"
+        if (folder / MSL.file).is_file():
+            return f" ({folder / MSL.file} is not unpacked)"
+        if (folder / MSL.images).is_dir():
+            return f" ({folder / MSL.images} has no {list_file(folder, 'train').name} beside it)"
+    return ""
 
 
 def list_file(folder: Path, split: str) -> Path:
@@ -101,11 +122,14 @@ def list_file(folder: Path, split: str) -> Path:
 
 
 def read_list(folder: Path, split: str) -> list[tuple[str, int]]:
-    """A published list as it stands: file names and published ids."""
+    """A published list as it stands: file names and published ids.
+
+    Only the last part of a path counts, as lists are also found with other folders, backslashes or ``./``.
+    """
     path = list_file(folder, split)
     try:
-        lines = [line.rsplit(maxsplit=1) for line in path.read_text("utf-8").splitlines() if line.strip()]
-        return [(name.removeprefix(f"{MSL.images}/"), int(number)) for name, number in lines]
+        lines = [line.rsplit(maxsplit=1) for line in read_lines(path)]
+        return [(published_name(last_part(name)), int(number)) for name, number in lines]
     except FileNotFoundError:
         raise DataError(
             f"{path} is missing: the tree is not MSL v1 as published, move it away and run `marsnb data fetch msl`"
@@ -123,7 +147,7 @@ def read_tree(root: Path | None = None) -> Tree:
         DataError: a list or a listed file is missing, or a list has an id that no class has.
     """
     folder = find_tree(root)
-    present = {path.name for path in (folder / MSL.images).iterdir() if path.suffix.lower() in SUFFIXES}
+    present, ignored = product_files(folder / MSL.images)
     lists: dict[str, dict[str, int]] = {}
     for split in MSL.lists:
         lists[split] = {}
@@ -133,12 +157,12 @@ def read_tree(root: Path | None = None) -> Tree:
                 raise DataError(f"{list_file(folder, split)} gives {name} the unknown class id {number}: {_FIX}")
             lists[split][name] = label
     labelled = {name for labels in lists.values() for name in labels}
-    missing = sorted(labelled - present)
+    missing = sorted(labelled - present.keys())
     if missing:
         raise DataError(
             f"{len(missing)} of {len(labelled)} images are missing in {folder / MSL.images}, e.g. {missing[0]}: {_FIX}"
         )
-    return Tree(folder, lists, tuple(sorted(present - labelled)))
+    return Tree(folder, lists, tuple(sorted(present.keys() - labelled)), present, left_out(ignored))
 
 
 def read_split(protocol: str, tree: Tree, splits: Path | None = None) -> dict[str, list[str]]:
@@ -161,7 +185,7 @@ def read_split(protocol: str, tree: Tree, splits: Path | None = None) -> dict[st
     path = (paths.splits() if splits is None else splits) / f"msl_v1_{protocol}.txt"
     if not path.is_file():
         raise DataError(f"split list {path} is missing: restore it from the repository")
-    lines = [line.split() for line in path.read_text("utf-8").splitlines() if line and not line.startswith("#")]
+    lines = [line.split() for line in read_lines(path) if not line.startswith("#")]
     chosen: dict[str, list[str]] = {"train": [], "val": []}
     for line in lines:
         if len(line) != 2 or line[1] not in chosen:
@@ -178,7 +202,7 @@ def open_msl(
     *,
     root: Path | None = None,
     unlabelled: str | None = DEFAULT_UNLABELLED,
-    max_sol: int | None = None,
+    max_sol: int | None = MSL.last_sol,
     splits: Path | None = None,
 ) -> ClassificationData:
     """Open the data set under a split protocol.
@@ -190,9 +214,10 @@ def open_msl(
             twin (full image or thumbnail of one exposure) in train.
             ``chronological``: the official lists, train sols 3-180, val sols 182-564.
         root: folder of data sets; ``paths.data()`` by default.
-        unlabelled: folder of more unlabelled images under ``root``. The default may be missing; ``None`` asks for none.
-            The files of MSL v1 that are in no list are unlabelled images always.
-        max_sol: last sol of the unlabelled images; ``None`` keeps all (the paper does not say), 564 ends before test.
+        unlabelled: folder of more unlabelled images under ``root``. The default may be missing or of no use;
+            ``None`` asks for none. The files of MSL v1 that are in no list are unlabelled images always.
+        max_sol: last sol of the unlabelled images. 564 ends them before the test images begin; ``None`` keeps all. The
+            paper does not say, and nothing in it excludes images of the test period.
         splits: folder of the split lists; the committed ones by default.
 
     Raises:
@@ -204,7 +229,7 @@ def open_msl(
     """
     tree = read_tree(root)
     labels = tree.labels
-    source = image_files((tree.folder / MSL.images / name for name in labels), _FIX)
+    source = named_files({name: tree.files[name] for name in labels}, _FIX)
     position = {name: index for index, name in enumerate(source.names)}
     parts = {
         split: LabelledList(
@@ -214,15 +239,18 @@ def open_msl(
         for split, names in read_split(protocol, tree, splits).items()
     }
 
-    # departure: the paper does not list its 34k PDS images; here no exposure of a labelled image is among them.
+    # departure: the paper does not list its 34k PDS images; here no exposure of a labelled image is among them, and by
+    # default none of the test period.
     frames = {parse_name(name).frame for name in labels}
     extra = _unlisted(tree, frames, max_sol)
     notes = [f"{len(extra)} of {len(tree.unlabelled)} files of MSL v1 without a label"]
     files = list(extra)
     if unlabelled is not None:
         folder = (paths.data() if root is None else root) / unlabelled
-        if folder.is_dir() or unlabelled != DEFAULT_UNLABELLED:
-            more = open_folder(folder, exclude_frames=frames, max_sol=max_sol)
+        default = unlabelled == DEFAULT_UNLABELLED
+        if folder.is_dir() or not default:
+            # the default folder may be empty: most methods use no unlabelled image, and the others say if none is left
+            more = open_folder(folder, exclude_frames=frames, max_sol=max_sol, may_be_empty=default)
             files += more.files
             notes.append(more.note)
         else:
@@ -232,6 +260,8 @@ def open_msl(
     counts = ", ".join(f"{len(part):,} {split}" for split, part in parts.items())
     pooled = f"{len(pool):,} unlabelled" + ("" if max_sol is None else f" up to sol {max_sol}")
     note = f"MSL v1, {protocol}: {counts}; {pooled}: {'; '.join(notes)}; no frame of a labelled image."
+    if tree.left_out:
+        note += f" Left out of {MSL.images}: {tree.left_out}."
     assigned = (
         f"{split} {source.names[i]} {y}"
         for split, part in parts.items()
@@ -249,6 +279,7 @@ def open_msl(
         fingerprint=digest([source.fingerprint, *assigned]),
         synthetic=False,
         note=note,
+        groups=number_groups([parse_name(name).frame for name in source.names]),
     )
 
 
@@ -257,19 +288,4 @@ def _unlisted(tree: Tree, frames: set[str], max_sol: int | None) -> list[Path]:
     products = [(name, parse_name(name)) for name in tree.unlabelled]
     last = max_sol if max_sol is not None else max((product.sol for _, product in products), default=0)
     kept = [name for name, product in products if product.frame not in frames and product.sol <= last]
-    return [tree.folder / MSL.images / name for name in kept]
-
-
-def table1(root: Path | None = None) -> "pd.DataFrame":
-    """Images per class of the official lists: columns ``class``, ``train_val`` and ``test``.
-
-    Reference:
-        Table 1 of the paper.
-    """
-    import pandas as pd
-
-    lists = read_tree(root).lists
-    count = {
-        split: np.bincount(list(labels.values()), minlength=len(MSL.class_names)) for split, labels in lists.items()
-    }
-    return pd.DataFrame({"class": MSL.class_names, "train_val": count["train"] + count["val"], "test": count["test"]})
+    return [tree.files[name] for name in kept]

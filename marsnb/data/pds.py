@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from marsnb.data._images import SUFFIXES, ImageFiles, image_files
+from marsnb.data._tree import endings
 from marsnb.errors import DataError
 
 FRAME_LENGTH = 22
@@ -16,7 +17,7 @@ GRAY_TYPE = "D"
 """Product type letter of greyscale JPEGs."""
 
 # sol, instrument, sequence, line in the sequence, two counters, product type, GOP and version, processing code
-_NAME = re.compile(r"(\d{4})(ML|MR|MH)(\d{6})(\d{3})(\d{2})(\d{5})([A-Z])(\d{2})_(\w{4})\.(?:JPE?G|jpe?g)")
+_NAME = re.compile(r"(\d{4})(ML|MR|MH)(\d{6})(\d{3})(\d{2})(\d{5})([A-Z])(\d{2})_(\w{4})", re.ASCII)
 
 
 class Product(NamedTuple):
@@ -40,7 +41,7 @@ class Product(NamedTuple):
 
 
 def parse_name(name: str) -> Product:
-    """Read a file name such as ``0830MR0036510000500684E01_DRCL.JPG``.
+    """Read a file name such as ``0830MR0036510000500684E01_DRCL.JPG``; its case does not matter.
 
     Raises:
         DataError: the name is not one of a Mastcam or MAHLI product.
@@ -48,13 +49,40 @@ def parse_name(name: str) -> Product:
     Reference:
         Mars Science Laboratory MMM camera software interface specification, file names.
     """
-    found = _NAME.fullmatch(name)
-    if found is None:
+    stem, _, suffix = name.upper().rpartition(".")
+    found = _NAME.fullmatch(stem)
+    if found is None or f".{suffix.lower()}" not in SUFFIXES:
         raise DataError(
             f"{name!r} is no Mastcam or MAHLI product name: expected one like 0830MR0036510000500684E01_DRCL.JPG"
         )
     sol, instrument, sequence, _, _, _, product_type, _, processing = found.groups()
-    return Product(int(sol), instrument, sequence, product_type, name[:FRAME_LENGTH], processing)
+    return Product(int(sol), instrument, sequence, product_type, stem[:FRAME_LENGTH], processing)
+
+
+def published_name(name: str) -> str:
+    """A product's file name as the archive writes it: ``...DRCL.JPG``, not ``...drcl.jpg`` or ``...DRCL.jpeg``."""
+    stem, _, suffix = name.rpartition(".")
+    return f"{stem.upper()}.JPG" if f".{suffix.lower()}" in SUFFIXES else name.upper()
+
+
+def product_files(folder: Path) -> tuple[dict[str, Path], dict[str, list[str]]]:
+    """The images of a folder that have a product's name.
+
+    Returns:
+        Published name to file, sorted; of two files with one name the first. And what was left out: reason to names.
+    """
+    files: dict[str, Path] = {}
+    ignored: dict[str, list[str]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in SUFFIXES:
+            continue
+        name = published_name(path.name)
+        reason = _why_not(path.name, frozenset(), None, False) or ("second copy" if name in files else "")
+        if reason:
+            ignored.setdefault(reason, []).append(path.name)
+        else:
+            files[name] = path
+    return dict(sorted(files.items())), ignored
 
 
 @dataclass
@@ -69,7 +97,12 @@ class UnlabelledFolder(ImageFiles):
 
 
 def open_folder(
-    folder: Path, *, exclude_frames: Collection[str] = (), max_sol: int | None = None, drop_gray: bool = False
+    folder: Path,
+    *,
+    exclude_frames: Collection[str] = (),
+    max_sol: int | None = None,
+    drop_gray: bool = False,
+    may_be_empty: bool = False,
 ) -> UnlabelledFolder:
     """List the images of a folder and of its subfolders.
 
@@ -78,6 +111,7 @@ def open_folder(
         exclude_frames: frames (first 22 characters) to leave out: labelled images and their twins.
         max_sol: last sol to keep; ``None`` keeps all (the paper does not say). Test images of MSL v1 begin at 565.
         drop_gray: leave out greyscale products.
+        may_be_empty: whether a folder of which nothing may be used is an empty list; its ``note`` says why.
 
     Raises:
         DataError: the folder is missing, or nothing in it may be used.
@@ -91,25 +125,31 @@ def open_folder(
     # Sorted, so that of two copies of a name the same one is always kept.
     for path in sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file()):
         why = _why_not(path.name, excluded, max_sol, drop_gray)
-        if not why and path.name in seen:
+        if not why and published_name(path.name) in seen:
             why = "second copy"
         if why:
             left_out[why] = left_out.get(why, 0) + 1
             continue
-        seen.add(path.name)
+        seen.add(published_name(path.name))
         kept.append(path)
     found = len(kept) + sum(left_out.values())
     note = f"{len(kept):,} of {found:,} images in {folder.name}"
     if left_out:
         note += f" (left out: {', '.join(f'{count:,} {why}' for why, count in sorted(left_out.items()))})"
-    if not kept:
-        raise DataError(f"{note}: add JPEGs in the PDS naming to {folder}, or change what is left out")
+    if not kept and not found and (others := endings(folder)):
+        note += f", which has {others}: only JPEGs are read"
+    if not kept and not may_be_empty:
+        raise DataError(
+            f"{note}: add JPEGs in the PDS naming to {folder} (`marsnb data fetch pds`), or change what is left out"
+        )
     listed = image_files(kept, f"remove it or put a good copy into {folder}")
     return UnlabelledFolder(listed.names, listed.files, listed.fingerprint, listed.fix, note)
 
 
 def _why_not(name: str, excluded: frozenset[str], max_sol: int | None, drop_gray: bool) -> str:
     """Why an image may not be used; empty if it may."""
+    if name[0] == ".":
+        return "hidden"  # macOS puts ._NAME.JPG beside NAME.JPG on disks of another system: no image
     try:
         product = parse_name(name)
     except DataError:

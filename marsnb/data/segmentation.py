@@ -1,6 +1,7 @@
 """What every segmentation data set looks like to the rest of the package, and how its pixels are counted: no torch."""
 
 import os
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from marsnb import paths
 from marsnb.data._images import digest
 from marsnb.data.base import Image, ImageSource
 from marsnb.data.cache import open_cached
+from marsnb.errors import DataError
+from marsnb.files import clear_left_behind
 
 UNLABELLED = 255
 """Code of a pixel without a label."""
@@ -101,6 +104,28 @@ def open_pairs(source: PairSource, size: int, *, workers: int | None = None) -> 
     return open_cached(source, size, workers=workers), open_cached(Masks(source), size, workers=workers)
 
 
+def require_labels(data: SegmentationData, masks: np.ndarray, splits: Iterable[str] = ("train", "test")) -> None:
+    """Stop where a split has no labelled pixel: nothing could be learned or scored there.
+
+    It looks at masks only until it meets a label.
+
+    Args:
+        data: the data set.
+        masks: decoded masks of all of it, ``(N, size, size)``.
+        splits: names of those that have to have labels; an empty split is none of its business.
+
+    Raises:
+        DataError: every pixel of a split is unlabelled.
+    """
+    for split in splits:
+        chosen: Indices = getattr(data, split)
+        if len(chosen) and not any((masks[i] != UNLABELLED).any() for i in chosen):
+            raise DataError(
+                f"none of the {len(chosen):,} masks of the {split} list of {data.name} has a labelled pixel, all are "
+                f"{UNLABELLED}: put the published labels in their place"
+            )
+
+
 def pixel_counts(source: PairSource, classes: int, *, workers: int | None = None) -> NDArray[np.int64]:
     """Pixels of each class in each mask at its own size, counted once and kept.
 
@@ -137,6 +162,7 @@ def pixel_counts(source: PairSource, classes: int, *, workers: int | None = None
 
 def _keep(path: Path, counted: NDArray[np.int64]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    clear_left_behind(path.parent)
     partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:

@@ -71,8 +71,15 @@ def balanced(labels: Indices, batch: int, step: int, seed: int) -> Indices:
     return np.array([rng.choice(np.flatnonzero(labels == c)) for c in classes], dtype=np.int64)
 
 
-def class_pairs(labels: Indices, step: int, seed: int) -> tuple[Indices, Indices]:
+def class_pairs(labels: Indices, step: int, seed: int, groups: Indices | None = None) -> tuple[Indices, Indices]:
     """Two different images of every class present; a class with one image is paired with itself (paper, Eq. 2).
+
+    Args:
+        labels: class of each item.
+        step: global step number.
+        seed: the stream's own.
+        groups: what each item is a picture of, such as its exposure; the second image is then of another group where
+            the class has two, so that a pair is no image beside its own thumbnail.
 
     Shape:
         Output: two ``(C,)`` arrays of positions in ``labels``, in the order of the classes.
@@ -81,14 +88,42 @@ def class_pairs(labels: Indices, step: int, seed: int) -> tuple[Indices, Indices
     first, second = [], []
     for c in np.unique(labels):
         members = np.flatnonzero(labels == c)
-        pair = rng.choice(members, 2, replace=False) if len(members) > 1 else np.repeat(members, 2)
-        first.append(pair[0])
-        second.append(pair[1])
+        one = rng.choice(members)
+        others = members[members != one]
+        if groups is not None and (groups[others] != groups[one]).any():
+            others = others[groups[others] != groups[one]]
+        first.append(one)
+        second.append(rng.choice(others) if len(others) else one)
     return np.array(first, dtype=np.int64), np.array(second, dtype=np.int64)
 
 
+def view_pairs(n: int, views: int, step: int, seed: int, same: bool) -> tuple[Indices, Indices]:
+    """Which kept view of each item a step sees, first and second.
+
+    Args:
+        n: items.
+        views: kept of each item.
+        step: global step number.
+        seed: the stream's own.
+        same: whether both are of one image, and so differ where there is more than one view.
+
+    Shape:
+        Output: two ``(n,)`` arrays, ``0 .. views-1``.
+    """
+    rng = _generator(seed, step, 1)
+    first = rng.integers(0, views, n)
+    second = (first + rng.integers(1, views, n)) % views if same and views > 1 else rng.integers(0, views, n)
+    return first, second
+
+
 def batches(
-    stream: Stream, labels: Indices | None, n: int, batch: int, steps: range, seed: int
+    stream: Stream,
+    labels: Indices | None,
+    n: int,
+    batch: int,
+    steps: range,
+    seed: int,
+    groups: Indices | None = None,
 ) -> Iterator[tuple[Indices, Indices]]:
     """Index batches of ``stream`` for a range of global steps.
 
@@ -99,6 +134,7 @@ def batches(
         batch: items per batch (ignored by ``class_pairs``, which has one per class).
         steps: global step numbers.
         seed: the stream's own seed.
+        groups: see ``class_pairs``.
 
     Yields:
         Positions of the first and of the second view; equal where both views are of one image.
@@ -106,7 +142,7 @@ def batches(
     for step in steps:
         if stream.draw == "class_pairs":
             assert labels is not None
-            yield class_pairs(labels, step, seed)
+            yield class_pairs(labels, step, seed, groups)
         else:
             if stream.draw == "balanced":
                 assert labels is not None

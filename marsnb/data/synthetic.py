@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from marsnb.data import DATASETS
 from marsnb.data._synthetic_render import DAMAGE, GAP_SOL, LAST_SOL, render, resample
 from marsnb.data._synthetic_scenes import CLASSES, SCENES
-from marsnb.data.base import ClassificationData, Image, LabelledList
+from marsnb.data.base import ClassificationData, Image, LabelledList, number_groups
 from marsnb.errors import DataError
 
 VERSION = 1  # raise it with any change of the pixels or of the plan
@@ -209,4 +209,5 @@ def open_synthetic(
         fingerprint=hashlib.sha256(repr((source.fingerprint, lists)).encode()).hexdigest(),
         synthetic=True,
         note=note,
+        groups=number_groups([frame_of(name) for name in source.names]),
     )

@@ -4,14 +4,20 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import yaml
 
 from marsnb import paths
-from marsnb.data._images import SUFFIXES, decode
+from marsnb.data._images import decode
+from marsnb.data._tree import read_lines
 from marsnb.data.msl import MSL, find_tree, list_file, read_list, read_split, read_tree
-from marsnb.data.pds import parse_name
+from marsnb.data.pds import parse_name, product_files
 from marsnb.errors import DataError, MarsnbError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SHOWN = 5  # names given for one kind of problem
 
@@ -26,6 +32,21 @@ def paper_table1() -> dict[str, tuple[int, int]]:
     return {name: (train_val, test) for name, (train_val, test) in rows.items()}
 
 
+def table1(root: Path | None = None) -> "pd.DataFrame":
+    """Images per class of the official lists: columns ``class``, ``train_val`` and ``test``.
+
+    Reference:
+        Table 1 of the paper.
+    """
+    import pandas as pd
+
+    lists = read_tree(root).lists
+    count = {
+        split: np.bincount(list(labels.values()), minlength=len(MSL.class_names)) for split, labels in lists.items()
+    }
+    return pd.DataFrame({"class": MSL.class_names, "train_val": count["train"] + count["val"], "test": count["test"]})
+
+
 def check_tree(folder: Path) -> list[str]:
     """Problems that show without opening an image.
 
@@ -36,7 +57,7 @@ def check_tree(folder: Path) -> list[str]:
         One line per problem: missing or double files, unknown class ids, counts other than Table 1's.
     """
     problems: list[str] = []
-    present = {path.name for path in (folder / MSL.images).iterdir() if path.suffix.lower() in SUFFIXES}
+    present, _ = product_files(folder / MSL.images)
     if len(present) != MSL.files:
         problems.append(f"{len(present):,} images in {MSL.images}/, not {MSL.files:,}")
     problems += _check_ids(folder / MSL.id_names)
@@ -113,7 +134,7 @@ def verify_msl(
         DataError: there is no such data set.
     """
     folder = find_tree(root)
-    files = sorted(path for path in (folder / MSL.images).iterdir() if path.suffix.lower() in SUFFIXES)
+    files = list(product_files(folder / MSL.images)[0].values())
     problems = chain(check_tree(folder), check_splits(root), check_images(watch(files)))
     return list(dict.fromkeys(problems))
 
@@ -122,7 +143,10 @@ def _check_ids(path: Path) -> list[str]:
     """Problems of the file of class names."""
     if not path.is_file():
         return [f"{path.name} is missing"]
-    found = [line.split(maxsplit=1) for line in path.read_text("utf-8").splitlines() if line.strip()]
+    try:
+        found = [line.split(maxsplit=1) for line in read_lines(path)]
+    except DataError as error:
+        return [str(error)]
     expected = [[str(number), name] for number, name in enumerate(MSL.published_names)]
     if [[part.strip() for part in parts] for parts in found] != expected:
         return [f"{path.name} does not give the {len(expected)} class names of MSL v1"]

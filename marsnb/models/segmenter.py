@@ -1,6 +1,6 @@
 """The paper's segmenter: one backbone, two DeepLabv3+ heads (Fig. 7)."""
 
-from typing import Any
+from typing import Any, Self
 
 import segmentation_models_pytorch as smp
 import torch
@@ -10,8 +10,11 @@ from segmentation_models_pytorch.decoders.deeplabv3.decoder import ASPPPooling, 
 from torch import Tensor, nn
 
 from marsnb.errors import DataError, RecipeError
+from marsnb.models import trunk as trunks
 from marsnb.models._weights import load_state
 from marsnb.models.backbones import IMAGENET_MEAN, IMAGENET_STD, _random_state, build_backbone
+from marsnb.models.classifier import freeze_batchnorm
+from marsnb.models.trunk import TrunkFeatures
 
 FEATURE_STRIDE = 4
 """Pixels of the image per element of the embedding, in each direction."""
@@ -33,6 +36,8 @@ class Segmenter(nn.Module):
         share_decoder: both heads on one decoder, which costs less; the paper's heads are whole DeepLabv3+ heads.
         mean: of red, green and blue, subtracted from images in [0, 1].
         std: of red, green and blue, divided by after that.
+        batchnorm: ``"train"``, or ``"frozen"``: the encoder's batch normalisation keeps its statistics, scale and
+            shift, also after ``.train()``; the decoders' trains.
 
     Attributes:
         encoder: B_seg of the paper.
@@ -40,7 +45,11 @@ class Segmenter(nn.Module):
         decoder_s, head_s: H_seg^s, to embeddings; ``decoder_s`` is None where the decoder is shared.
 
     Shape:
-        ``forward(x)``: ``(B, 3, H, W)`` in [0, 1], H and W multiples of 16, to logits ``(B, num_classes, H, W)``.
+        ``forward(x)``: ``(B, 3, H, W)`` in [0, 1], H and W multiples of 16, to logits ``(B, num_classes, H, W)``. Here
+        and in the other maps, the `TrunkFeatures` of the images may stand in their place.
+
+    Raises:
+        RecipeError: ``batchnorm`` is neither of the two.
 
     Reference:
         Wang et al., arXiv 2206.02180, section 5.3 and Fig. 7; Chen et al., arXiv 1802.02611 (DeepLabv3+).
@@ -60,8 +69,15 @@ class Segmenter(nn.Module):
         share_decoder: bool = False,
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
+        batchnorm: str = "train",
     ) -> None:
         super().__init__()
+        if batchnorm not in ("train", "frozen"):
+            raise RecipeError(f"unknown batchnorm {batchnorm!r} of a segmenter; known: train, frozen")
+        self.batchnorm = batchnorm
+        self.trunk_parts: list[str] = []
+        self.low_parts: list[str] = []
+        self.tail_parts: list[str] = []
         self.encoder = encoder
         self.num_classes, self.embedding_dim = num_classes, embedding_dim
         self.decoder = _decoder(encoder, decoder_channels, dropout)
@@ -71,26 +87,85 @@ class Segmenter(nn.Module):
         self.register_buffer("input_mean", torch.tensor(mean).view(3, 1, 1))
         self.register_buffer("input_std", torch.tensor(std).view(3, 1, 1))
 
-    def features(self, x: Tensor) -> list[Tensor]:
+    @property
+    def network(self) -> nn.Module:
+        """The encoder's own network, whose modules a trunk is named by."""
+        return getattr(self.encoder, "model", self.encoder)
+
+    def cut_at(self, name: str) -> "Segmenter":
+        """Freeze the encoder up to a named module, which is then the trunk.
+
+        Args:
+            name: its last module, at stride 4 or deeper, e.g. ``blocks.5`` of an EfficientNet, ``layer3`` of a ResNet.
+
+        Raises:
+            RecipeError: there is no such module, it comes before stride 4, or the network cannot be cut.
+        """
+        trunk, tail = trunks.cut(self.network, name)
+        tail = [part for part in tail if part not in trunks.HEADS]
+        if not tail:
+            raise RecipeError(f"trunk {name!r} leaves nothing of the encoder to learn: cut after {trunk[-2]}")
+        x = torch.zeros(2, 3, 64, 64, device=self.input_mean.device)
+        training = self.training
+        self.low_parts, self.trunk_parts, self.tail_parts = [], [], []
+        self.eval()
+        with torch.no_grad():
+            whole = self.features(x)
+            at, low = x, 0
+            for i, part in enumerate(trunk):
+                at = self.network.get_submodule(part)(at)
+                low = i + 1 if at.shape[-1] * FEATURE_STRIDE == x.shape[-1] else low
+            if not low:
+                raise RecipeError(f"trunk {name!r} ends before the features at stride {FEATURE_STRIDE}: cut deeper")
+            self.low_parts, self.trunk_parts, self.tail_parts = trunk[:low], trunk[low:], tail
+            parts = self.features(x)
+            if not all(trunks.same(whole[i], parts[i]) for i in (2, -1)):
+                raise RecipeError(
+                    f"{type(self.network).__name__} is not its modules one after the other: leave trunk out"
+                )
+        self.train(training)
+        return self
+
+    def train(self, mode: bool = True) -> Self:
+        """As ``nn.Module.train``, but the trunk and frozen batch normalisation stay in evaluation mode."""
+        super().train(mode)
+        if self.batchnorm == "frozen":
+            freeze_batchnorm(self.encoder)
+        trunks.freeze(self.network, [*self.low_parts, *self.trunk_parts])
+        return self
+
+    @torch.no_grad()
+    def trunk(self, x: Tensor) -> TrunkFeatures:
+        """What the trunk makes of images in [0, 1], ``(B, 3, H, W)``; without gradient."""
+        low = trunks.run(self.network, self.low_parts, (x - self.input_mean) / self.input_std)
+        return TrunkFeatures(low, trunks.run(self.network, self.trunk_parts, low))
+
+    def features(self, x: Tensor | TrunkFeatures) -> list[Any]:
         """The backbone's features at strides 1 (the image itself), 2, 4, 8, 16 and 16.
+
+        With a trunk, those at stride 4 and the last alone; ``None`` stands in the others' places.
 
         Raises:
             ValueError: height or width is not a multiple of 16.
         """
-        if x.shape[-2] % OUTPUT_STRIDE or x.shape[-1] % OUTPUT_STRIDE:
-            raise ValueError(f"height and width must be multiples of {OUTPUT_STRIDE}, got {tuple(x.shape[-2:])}")
-        return self.encoder((x - self.input_mean) / self.input_std)
+        if isinstance(x, Tensor):
+            if x.shape[-2] % OUTPUT_STRIDE or x.shape[-1] % OUTPUT_STRIDE:
+                raise ValueError(f"height and width must be multiples of {OUTPUT_STRIDE}, got {tuple(x.shape[-2:])}")
+            if not self.tail_parts:
+                return self.encoder((x - self.input_mean) / self.input_std)
+            x = self.trunk(x)
+        return [None, None, x.low, None, None, trunks.run(self.network, self.tail_parts, x.deep)]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor | TrunkFeatures) -> Tensor:
         """Class logits, ``(B, 3, H, W)`` to ``(B, num_classes, H, W)``."""
         return self.head(self.decoder(self.features(x)))
 
-    def embed(self, x: Tensor) -> Tensor:
+    def embed(self, x: Tensor | TrunkFeatures) -> Tensor:
         """Embeddings for Eq. 7, of any norm, ``(B, 3, H, W)`` to ``(B, embedding_dim, H / 4, W / 4)``."""
         decoder = self.decoder if self.decoder_s is None else self.decoder_s
         return self.head_s(decoder(self.features(x)))
 
-    def both(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def both(self, x: Tensor | TrunkFeatures) -> tuple[Tensor, Tensor]:
         """Class logits and embeddings of the same images, with one pass through the backbone."""
         features = self.features(x)
         fused = self.decoder(features)  # (B, decoder_channels, H / 4, W / 4)

@@ -44,6 +44,7 @@ class Row(_Strict):
         settings: the method's own settings.
         overrides: fields of the profile's run settings.
         at: more of them, for one profile, by its name.
+        not_at: profiles that cannot run the row, with the reason, by name.
         paper: the paper's number; ``None`` for a control.
         control: not a row of the paper.
         family: the paper's category of the method (Table 3).
@@ -61,6 +62,7 @@ class Row(_Strict):
     settings: dict[str, Any] = {}
     overrides: dict[str, Any] = {}
     at: dict[str, dict[str, Any]] = {}
+    not_at: dict[str, str] = {}
     paper: Paper | None = None
     control: bool = False
     family: str = ""
@@ -113,9 +115,7 @@ class Profile(_Strict):
         seeds: how many a row is run with unless ``--seeds`` says otherwise.
         backbones, starts: what takes the place of the paper's (key ``*``: of any).
         own_backbones: the same for rows that are about their network; these keep it where nothing stands here.
-        start_of: start weights that belong to one backbone; any other begins from ``random`` instead.
         classification: fields of ``ClassificationSpec``.
-        from_random: those of them that differ where a network begins from random weights.
         segmentation: fields of ``SegmentationSpec``.
         segmentation_starts: as ``starts``, for segmentation.
     """
@@ -126,9 +126,7 @@ class Profile(_Strict):
     backbones: dict[str, str] = {}
     starts: dict[str, str] = {}
     own_backbones: dict[str, str] = {}
-    start_of: dict[str, str] = {}
     classification: dict[str, Any]
-    from_random: dict[str, Any] = {}
     segmentation: dict[str, Any] = {}
     segmentation_starts: dict[str, str] = {}
 
@@ -137,12 +135,10 @@ class Profile(_Strict):
         stand_ins = self.own_backbones if own else self.backbones
         return stand_ins.get(name, stand_ins.get("*", name))
 
-    def start(self, name: str, backbone: str | None = None, task: str = "classification") -> str:
-        """What stands for start weights ``name`` in this profile, for a ``backbone`` of this profile and a ``task``."""
+    def start(self, name: str, task: str = "classification") -> str:
+        """What stands for start weights ``name`` in this profile."""
         stand_ins = self.segmentation_starts if task == "segmentation" else self.starts
-        start = stand_ins.get(name, stand_ins.get("*", name))
-        belongs_to = self.start_of.get(start)
-        return "random" if backbone is not None and belongs_to not in (None, backbone) else start
+        return stand_ins.get(name, stand_ins.get("*", name))
 
 
 def _read(path: Path, model: type[_Strict]) -> Any:

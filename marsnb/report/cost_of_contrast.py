@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
-from marsnb.report.measure_contrast import BATCHED, CLASSES, DIM, GIB, IMAGES, SIDES, measured, similarities
+from marsnb.bench.contrast import BATCHED, CLASSES, DIM, GIB, IMAGES, SIDES, measured, similarities
 from marsnb.report.style import BLUE, GREY, ORANGE, RED, caption, make
 
 DATA = "random features"

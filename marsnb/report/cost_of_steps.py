@@ -8,8 +8,8 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from marsnb import paths, recipes
+from marsnb.bench.steps import PAIRS, TABLE, measured
 from marsnb.report.forest import heading
-from marsnb.report.measure_steps import PAIRS, TABLE, measured
 from marsnb.report.style import BLUE, GREEN, GREY, ORANGE, caption, make
 
 DATA = "random images"

@@ -7,15 +7,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from marsnb.data.arrays import to_images as to_colour
+from marsnb.data.arrays import to_unit
 from marsnb.data.segmentation import SegmentationData
 from marsnb.errors import RecipeError
 from marsnb.losses._elements import labels_at
 from marsnb.models.segmenter import FEATURE_STRIDE, OUTPUT_STRIDE, Segmenter
 from marsnb.report.measured import Line, lines
 from marsnb.training import segmentation
-from marsnb.training.batches import to_unit
 from marsnb.training.load import trained_segmenter
-from marsnb.training.pairs import PairArrays, open_pair_arrays, to_colour
+from marsnb.training.pairs import PairArrays, open_pair_arrays
 from marsnb.training.pixels import CHUNK
 
 PAIR = {"baseline": "baseline", "ours": "final"}

@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from marsnb import paths
+from marsnb.data.arrays import to_images as to_colour
+from marsnb.data.arrays import to_unit
 from marsnb.data.segmentation import Mask
 from marsnb.errors import DataError, MarsnbError
 from marsnb.models.segmenter import Segmenter
@@ -20,8 +22,6 @@ from marsnb.report.quality import NOT_TESTED
 from marsnb.report.sentences import scale_note
 from marsnb.report.style import BLUE, GREY, RED, caption, make
 from marsnb.report.terrain import SEEN, legend, paint, stretched
-from marsnb.training.batches import to_unit
-from marsnb.training.pairs import to_colour
 from marsnb.training.pixels import read_cells
 
 LABELLED = 20.0

@@ -6,6 +6,8 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from marsnb.data.arrays import to_images as to_colour
+from marsnb.data.arrays import to_unit
 from marsnb.data.segmentation import UNLABELLED, SegmentationData
 from marsnb.errors import DataError
 from marsnb.models.pseudo_labels import THRESHOLD, merge_pseudo_labels
@@ -13,9 +15,8 @@ from marsnb.report.measured import PERCENT
 from marsnb.report.segmenting import finish, matrices_of
 from marsnb.report.style import caption, styled
 from marsnb.report.terrain import legend, paint, stretched
-from marsnb.training.batches import to_unit
 from marsnb.training.load import load_segmenter
-from marsnb.training.pairs import open_pair_arrays, to_colour
+from marsnb.training.pairs import open_pair_arrays
 from marsnb.training.recorder import CHECKPOINT
 from marsnb.training.run import Result
 from marsnb.training.segmentation import open_data

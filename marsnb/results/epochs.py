@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -110,8 +111,8 @@ def mean_curves(frame: pd.DataFrame) -> pd.DataFrame:
     """
     keys = ["row", "label", "control", "metric", "whose", "data", "epoch", "step"]
     found = []
+    key: Any
     for key, lines in whole(frame).groupby(keys, sort=False):
-        assert isinstance(key, tuple)
         value = over_seeds(list(lines["value"]))
         ends = {"low": value.low, "high": value.high} if value.n > 1 else {"low": np.nan, "high": np.nan}
         found.append({**dict(zip(keys, key, strict=True)), "mean": value.value, "seeds": value.n, **ends})

@@ -1,6 +1,7 @@
 """Differences between rows: on the seeds that both have, pair by pair, on the same data."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,18 +50,30 @@ def differences(frame: pd.DataFrame, against: str | Mapping[str, tuple[str, str]
             one, other = lines[lines["row"] == after], lines[lines["row"] == before]
             if len(one) and len(other):
                 line = {"what": what, "after": after, "before": before, "metric": metric, "whose": whose}
-                found.append(line | _difference(one, other))
+                found.append(line | difference(one, other))
     return pd.DataFrame(found, columns=COLUMNS)
 
 
-def _difference(one: pd.DataFrame, other: pd.DataFrame) -> dict[str, object]:
-    blank = {"mean": np.nan, "sd": np.nan, "seeds": 0, "low": np.nan, "high": np.nan, "rule": "", "told_apart": False}
-    line: dict[str, object] = {**blank, "paper": one["paper"].iloc[0] - other["paper"].iloc[0], "data": ""}
+def difference(one: pd.DataFrame, other: pd.DataFrame) -> dict[str, Any]:
+    """One line of `differences`, from ``mean`` on.
+
+    Args:
+        one: lines of a table's frame of one row and metric.
+        other: those of the row that it is held against, of the same measurement.
+    """
+    line: dict[str, Any] = dict.fromkeys(("mean", "sd", "low", "high"), np.nan)
+    line |= {
+        "seeds": 0,
+        "rule": "",
+        "told_apart": False,
+        "paper": one["paper"].iloc[0] - other["paper"].iloc[0],
+        "data": "",
+    }
     mine, theirs = (side.dropna(subset="value") for side in (one, other))
     if mine.empty or theirs.empty:
         return line | {"why": NOT_RUN}
     line["data"] = mine["data"].iloc[0]
-    if mine["run"].iloc[0] == theirs["run"].iloc[0]:
+    if (mine[["run", "metric"]].iloc[0] == theirs[["run", "metric"]].iloc[0]).all():
         return line | {"why": SAME_RUN}
     # other labelled data never meets here: the seeds of two rows are matched on the data as well
     both = mine.merge(theirs, on=["seed", "labelled"], suffixes=("", "_other"))
@@ -77,10 +90,10 @@ def _difference(one: pd.DataFrame, other: pd.DataFrame) -> dict[str, object]:
 
 def _one_seed(both: pd.Series, gap: float) -> tuple[Value, str]:
     """Of one seed, the test images drawn anew: together for both rows where their answers are here, else apart."""
-    value = paired(both["run_id"], both["run_id_other"], both["metric"], gap, both["split"])
+    same = both["metric"] == both["metric_other"]
+    value = paired(both["run_id"], both["run_id_other"], both["metric"], gap, both["split"]) if same else None
     if value is not None:
         return value, PAIRED
-    sides = (Value(both[f"value{end}"], both[f"low{end}"], both[f"high{end}"], 1) for end in ("", "_other"))
-    first, second = sides
+    first, second = (Value(both[f"value{end}"], both[f"low{end}"], both[f"high{end}"], 1) for end in ("", "_other"))
     apart = first - second
     return (apart, APART) if apart.known else (Value(gap, np.nan, np.nan, 1), "")

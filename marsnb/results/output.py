@@ -8,8 +8,8 @@ from pandas.io.formats.style import Styler
 
 from marsnb import paths, recipes
 from marsnb.files import write_whole
-from marsnb.results.intervals import OVER_SEEDS
 from marsnb.results.tidy import summary, table
+from marsnb.results.versions import COMMITTED
 
 NAMES = {"top1": "Top-1", "acc": "ACC", "macc": "MACC", "facc": "FACC", "miou": "mIoU"}
 MEANING = {
@@ -57,14 +57,13 @@ def caption(frame: pd.DataFrame, profile: str) -> str:
     return " ".join(parts if len(done) else [*parts, "Nothing was run yet."])
 
 
-def number(mean: float, sd: float = np.nan, low: float = np.nan, high: float = np.nan, sign: bool = False) -> str:
-    """A number with two decimals and its spread, else its interval: ``79.28 ± 1.76``, ``79.28 [77.00, 81.40]``."""
-    form = f"{'+' if sign else ''}.2f"
+def _text(mean: float, sd: float = np.nan, low: float = np.nan, high: float = np.nan) -> str:
+    """Two decimals, and the spread, else the interval: ``79.28 ± 1.76``, ``79.28 [77.00, 81.40]``."""
     if pd.isna(mean):
         return ""
     if pd.notna(sd):
-        return f"{mean:{form}} ± {sd:.2f}"
-    return f"{mean:{form}} [{low:{form}}, {high:{form}}]" if pd.notna(low) and pd.notna(high) else f"{mean:{form}}"
+        return f"{mean:.2f} ± {sd:.2f}"
+    return f"{mean:.2f} [{low:.2f}, {high:.2f}]" if pd.notna(low) and pd.notna(high) else f"{mean:.2f}"
 
 
 def readable(frame: pd.DataFrame) -> pd.DataFrame:
@@ -78,21 +77,20 @@ def readable(frame: pd.DataFrame) -> pd.DataFrame:
         ``n`` (seeds) and ``remarks``. Controls come last.
     """
     frame = frame.sort_values("control", kind="stable")
-    metrics, found = list(dict.fromkeys(frame["metric"])), []
+    several, found = frame["metric"].nunique() > 1, []
     for (_, whose), lines in frame.groupby(["row", "whose"], sort=False):
         first = lines.iloc[0]
-        line = {"Category": "Control" if first["control"] else first["family"], "Method": first["label"]}
-        if whose != "committed":
-            line["Method"] += " (own data)"
+        own = "" if whose == COMMITTED else " (own data)"
+        line = {"Category": "Control" if first["control"] else first["family"], "Method": first["label"] + own}
         for one in lines.to_dict("records"):
-            name = f"{NAMES.get(one['metric'], one['metric'])}, " if len(metrics) > 1 else ""
-            line[f"{name}paper"] = number(one["paper"], one["paper_std"])
-            line[f"{name}measured"] = number(one["mean"], one["sd"], one["low"], one["high"]) or NOT_RUN
-            line[f"{name}difference"] = number(one["off"], sign=True)
-        same = f"same run as {first['same_run_as']}" if first["same_run_as"] else ""
+            name = f"{NAMES.get(one['metric'], one['metric'])}, " if several else ""
+            line[f"{name}paper"] = _text(one["paper"], one["paper_std"])
+            line[f"{name}measured"] = _text(one["mean"], one["sd"], one["low"], one["high"]) or NOT_RUN
+            line[f"{name}difference"] = f"{one['off']:+.2f}" if pd.notna(one["off"]) else ""
         line["n"] = str(first["seeds"]) if first["seeds"] else ""
-        line["remarks"] = "; ".join(filter(None, [first["note"], first["ran_as"] if first["seeds"] else "", same]))
-        found.append(line)
+        same = f"same run as {first['same_run_as']}" if first["same_run_as"] else ""
+        remarks = [first["note"], first["ran_as"] if first["seeds"] else first["not_at"], same]
+        found.append(line | {"remarks": "; ".join(filter(None, remarks))})
     texts = pd.DataFrame(found).fillna("")
     return texts.loc[:, [(texts[name] != "").any() or name == "n" for name in texts]]
 
@@ -136,22 +134,14 @@ def styled(frame: pd.DataFrame, profile: str = "") -> Styler:
         frame: what `summary`, `differences` or anything else gives; columns that are empty everywhere are left out.
         profile: for the caption, of a summary or of generated images.
     """
-    kept = [name for name in frame if not frame[name].isna().all() and not (frame[name].astype(str) == "").all()]
-    hidden = {"table", "run", "labelled", "fingerprint", "control", "whose", "row", "after", "before", "data", "n"}
-    hidden -= set() if "what" in frame or "label" in frame else {"row"}
-    shown = frame[[name for name in kept if name not in hidden or name == frame.columns[0] == "row"]]
-    floats = list(shown.select_dtypes("float"))
-    view = shown.style.format(precision=2, na_rep="", subset=floats).hide(axis="index")
+    hidden = {"table", "run", "labelled", "fingerprint", "control", "whose", "after", "before", "data", "n"}
+    hidden |= {"row"} if {"label", "what"} & set(frame) else set()
+    filled = [name for name in frame if not (frame[name].isna() | (frame[name].astype(str) == "")).all()]
+    shown = frame[[name for name in filled if name not in hidden]]
+    view = shown.style.format(precision=2, na_rep="", subset=list(shown.select_dtypes("float"))).hide(axis="index")
     if "mean" in shown:
         view = view.format("{:.2f}", na_rep=NOT_RUN, subset=["mean"])
     said = [SYNTHETIC] if profile and synthetic(profile) else []
-    said += [caption(frame, profile)] if profile and {"seeds", "off"} <= set(frame) else []
+    said += [caption(frame, profile)] if profile and {"table", "off"} <= set(frame) else []
     view = view.set_caption(" ".join(said)) if said else view
     return view.set_table_styles([{"selector": "caption", "props": "caption-side: bottom; text-align: left"}])
-
-
-def rules(frame: pd.DataFrame) -> str:
-    """What the intervals of a summary or of differences are, in words for a legend."""
-    used = [rule for rule in dict.fromkeys(frame["rule"]) if rule]
-    words = {OVER_SEEDS: "95 %, t over seeds"}
-    return "; ".join(words.get(rule, f"95 % over {rule}") for rule in used)

@@ -14,7 +14,7 @@ from marsnb.results.intervals import OVER_SEEDS, PAIRED, PERCENT, Value, over_se
 from marsnb.training.spec import row_runs
 
 ROW = ["table", "row", "label", "control", "family", "cell_row", "cell_column", "run"]
-RAN = ["backbone", "start", "ran_as", "note", "same_run_as"]
+RAN = ["backbone", "start", "ran_as", "note", "same_run_as", "not_at"]
 COLUMNS = [
     *ROW, "run_id", "seed", "split", "metric", "value", "low", "high", "n", "data", "labelled", "fingerprint", "whose",
     "paper", "paper_std", *RAN,
@@ -42,7 +42,8 @@ def table(
         The columns of ``COLUMNS``, rows in the recipe's order. ``value``, ``low`` and ``high`` (bootstrap over test
         images) are percent, as are ``paper`` and ``paper_std``; ``run`` names the spec, so rows with the same one share
         their runs; ``n`` counts test images; ``labelled`` names the labelled data: only rows with the same one may be
-        compared. A row that was not run has one line per metric, with an empty ``value``.
+        compared. A row that was not run has one line per metric, with an empty ``value``; ``not_at`` says why it cannot
+        be run at this profile.
 
     Raises:
         RecipeError: there is no such table or profile, or neither table nor ledger knows the metric.
@@ -99,7 +100,7 @@ def _rows(head: recipes.Table, profile: str) -> pd.DataFrame:
             "table": head.table, "row": row.id, "label": row.label, "control": row.control, "family": row.family,
             "cell_row": row.cell.row if row.cell else "", "cell_column": row.cell.column if row.cell else "",
             "run": key, "backbone": spec.backbone, "start": spec.start, "ran_as": _ran_as(row, spec),
-            "note": row.note, "same_run_as": first, "order": order,
+            "note": row.note, "same_run_as": first, "not_at": row.not_at.get(profile, ""), "order": order,
         })  # fmt: skip
     return pd.DataFrame(found)
 

@@ -1,19 +1,22 @@
 """From decoded images to the batches of a training step: a Lightning data module."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from marsnb.data.arrays import to_images, to_unit
 from marsnb.data.augment import AUGMENTATIONS
+from marsnb.data.bank import Bank
 from marsnb.data.base import ClassificationData, LabelledList
 from marsnb.data.cache import open_cached
-from marsnb.data.streams import STREAMS, batches
+from marsnb.data.streams import STREAMS, batches, view_pairs
 from marsnb.errors import DataError
 from marsnb.methods.classification._parts import Batch, PairBatch
 from marsnb.training.spec import ClassificationSpec
@@ -27,11 +30,19 @@ class Arrays:
         images: ``(N, H, W, 3)`` uint8, or ``(N, F)`` float32 features where the backbone is frozen.
         unlabelled: the same for the unlabelled images; ``None`` where the method uses none.
         splits: the labelled lists by name.
+        groups: exposure of each image; ``None`` where the data set knows none.
+        banks: views through the frozen trunk, by stream; a stream without one is fed images.
+        scored: what stands for ``images`` where a split is scored: the bank's plain views; the images if ``None``.
+        shown: two strong views of the images that the diagnostics look at; drawn anew if ``None``.
     """
 
     images: np.ndarray
     unlabelled: np.ndarray | None
     splits: dict[str, LabelledList]
+    groups: NDArray[np.int64] | None = None
+    banks: dict[str, Bank] = field(default_factory=dict)
+    scored: Any = None
+    shown: Bank | None = None
 
 
 def open_arrays(data: ClassificationData, size: int, *, unlabelled: bool, train_on: str = "train") -> Arrays:
@@ -51,7 +62,7 @@ def open_arrays(data: ClassificationData, size: int, *, unlabelled: bool, train_
                 f"the {name} list of {data.name} is empty: choose another split protocol than {data.protocol}"
             )
     more = open_cached(data.unlabelled, size) if unlabelled and data.unlabelled is not None else None
-    return Arrays(open_cached(data.source, size), more, splits)
+    return Arrays(open_cached(data.source, size), more, splits, getattr(data, "groups", None))
 
 
 def join(first: LabelledList, second: LabelledList) -> LabelledList:
@@ -62,17 +73,6 @@ def join(first: LabelledList, second: LabelledList) -> LabelledList:
 def training_list(data: ClassificationData, train_on: str) -> LabelledList:
     """The labelled images that train; ``train_on`` as in ``ClassificationSpec``."""
     return data.train if train_on == "train" else join(data.train, data.val)
-
-
-def to_images(array: np.ndarray) -> Tensor:
-    """A gathered batch as a tensor: ``(B, H, W, 3)`` uint8 becomes ``(B, 3, H, W)`` uint8; features pass."""
-    tensor = torch.from_numpy(np.ascontiguousarray(array))
-    return tensor.permute(0, 3, 1, 2) if tensor.ndim == 4 else tensor
-
-
-def to_unit(images: Tensor) -> Tensor:
-    """uint8 0 to 255 to float32 0 to 1; features pass."""
-    return images.float().div_(255.0) if images.dtype == torch.uint8 else images
 
 
 class _Epoch(IterableDataset):
@@ -100,12 +100,19 @@ class _Epoch(IterableDataset):
             "classes": len(np.unique(train.labels)),
             "unlabelled": self.spec.batch_unlabelled,
         }
-        seed = self.spec.seed * 1000 + position
-        for first, second in batches(stream, labels, len(indices), sizes[stream.batch], self.steps, seed):
-            item = {"first": to_images(images[indices[first]]), "labels": torch.from_numpy(labels[first])}
-            if stream.views == 2:
-                same = first is second
-                item["second"] = item["first"] if same else to_images(images[indices[second]])
+        groups = self.arrays.groups[indices] if self.arrays.groups is not None and stream.source == "train" else None
+        seed, bank = self.spec.seed * 1000 + position, self.arrays.banks.get(name)
+        drawn = batches(stream, labels, len(indices), sizes[stream.batch], self.steps, seed, groups)
+        for step, (first, second) in zip(self.steps, drawn, strict=True):
+            item, same = {"labels": torch.from_numpy(labels[first])}, first is second
+            if bank is not None:
+                views = view_pairs(len(first), bank.views, step, seed, same)
+                for key, chosen, view in zip(("first", "second")[: stream.views], (first, second), views, strict=False):
+                    item[key] = to_images(bank.gather(indices[chosen], view)[0])
+            else:
+                item["first"] = to_images(images[indices[first]])
+                if stream.views == 2:
+                    item["second"] = item["first"] if same else to_images(images[indices[second]])
             yield item
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -152,11 +159,10 @@ class Batches(pl.LightningDataModule):
         stream = STREAMS[name]
         if item["first"].ndim == 2:  # features of a frozen backbone
             return Batch(item["first"], item["labels"])
-        change = self.augmentations[stream.augmentation]
-        views = [
-            change(to_unit(item[key])).contiguous(memory_format=torch.channels_last)
-            for key in ("first", "second")[: stream.views]
-        ]
+        views = [to_unit(item[key]) for key in ("first", "second")[: stream.views]]
+        if item["first"].dtype == torch.uint8:  # views from the bank are augmented
+            views = [self.augmentations[stream.augmentation](view) for view in views]
+        views = [view.contiguous(memory_format=torch.channels_last) for view in views]
         return PairBatch(views[0], views[1], item["labels"]) if stream.views == 2 else Batch(views[0], item["labels"])
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Batch | PairBatch]:

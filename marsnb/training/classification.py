@@ -2,13 +2,16 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from marsnb.data import DATASETS
+from marsnb.data.bank import Bank, BankSpec, FirstView, open_bank
 from marsnb.data.base import ClassificationData
 from marsnb.data.streams import STREAMS
 from marsnb.methods._base import Task
@@ -60,6 +63,8 @@ def build_method(
     """
     torch.manual_seed(spec.seed)
     backbone = build_backbone(spec.backbone, start or spec.start, seed=spec.seed)
+    if spec.trunk is not None:
+        backbone.cut_at(spec.trunk)
     model = Classifier(backbone, len(class_counts), batchnorm=spec.batchnorm)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     method = METHODS[spec.method](model, spec.schedule, **spec.settings)
@@ -69,8 +74,34 @@ def build_method(
 
 def _with_features(arrays: Arrays, model: Classifier, device: torch.device) -> Arrays:
     model.to(device)
-    features = forward_all(model.backbone, arrays.images, np.arange(len(arrays.images)), device)
+    array = arrays.images if arrays.scored is None else arrays.scored
+    features = forward_all(model.backbone, array, np.arange(len(arrays.images)), device)
     return Arrays(features.numpy(), None, arrays.splits)
+
+
+def _with_banks(arrays: Arrays, method: Any, data: ClassificationData, spec: ClassificationSpec) -> Arrays:
+    """The arrays with views through the method's trunk for every stream whose pixels the method leaves alone.
+
+    A bank has no test image but plain ones, and holds the official train and validation images whatever the protocol,
+    so that all runs share it.
+    """
+    trunk = method.model.backbone  # whose trunk is in evaluation mode always
+    labelled = np.sort(np.concatenate([data.train.indices, data.val.indices]))
+
+    def bank(source: Any, indices: NDArray[np.int64], augmentation: str, views: int) -> Bank:
+        return open_bank(BankSpec(source, spec.image_size, indices, augmentation, views, trunk, str(spec.trunk)))
+
+    banks = {}
+    for name in method.streams if not method.precompute else ():
+        stream = STREAMS[name]
+        source = data.source if stream.source == "train" else data.unlabelled
+        if name in method.pixels or source is None:
+            continue
+        indices = labelled if stream.source == "train" else np.arange(len(source.names))
+        banks[name] = bank(source, indices, stream.augmentation, spec.views)
+    scored = FirstView(bank(data.source, np.arange(len(data.source.names)), "plain", 1))
+    shown = None if method.precompute or spec.views < 2 else bank(data.source, labelled, "strong", spec.views)
+    return replace(arrays, banks=banks, scored=scored, shown=shown)
 
 
 def prepare(spec: ClassificationSpec, data: ClassificationData, device: torch.device) -> Work:
@@ -80,6 +111,8 @@ def prepare(spec: ClassificationSpec, data: ClassificationData, device: torch.de
     steps = spec.steps_per_epoch or int(counts.sum()) // spec.batch_labelled
     method = build_method(spec, counts.tolist(), start, steps)
     arrays = open_arrays(data, spec.image_size, unlabelled=sees_unlabelled(spec), train_on=spec.train_on)
+    if spec.trunk is not None:
+        arrays = _with_banks(arrays, method, data, spec)
     if method.precompute:
         arrays = _with_features(arrays, method.model, device)
     batches = Batches(arrays, method.streams, spec, lambda epoch: method.streams_of(method.stage_at(epoch)[0]))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from marsnb.data.arrays import to_images, to_unit
 from marsnb.data.augment import strong
 from marsnb.data.base import ClassificationData, LabelledList
 from marsnb.files import write_whole
 from marsnb.models.classifier import Classifier
 from marsnb.models.diagnostics import alignment, effective_rank, uniformity
-from marsnb.training.batches import Arrays, to_images, to_unit
+from marsnb.training.batches import Arrays
 
 CHUNK = 64
 """Images per forward pass."""
@@ -56,13 +58,17 @@ class Scores:
         return values
 
 
-def forward_all(module: nn.Module, array: np.ndarray, indices: NDArray[np.int64], device: torch.device) -> Tensor:
-    """``module`` on the chosen rows of ``array`` in evaluation mode, on the CPU at the end, ``(n, ...)``."""
+def forward_all(module: nn.Module, array: Any, indices: NDArray[np.int64], device: torch.device) -> Tensor:
+    """``module`` on the chosen rows of ``array`` in evaluation mode, on the CPU at the end, ``(n, ...)``.
+
+    ``array`` is a numpy array, or anything that gives one for an array of indices.
+    """
     module.eval()
     parts = []
     with torch.inference_mode():
         for start in range(0, len(indices), CHUNK):
             x = to_unit(to_images(array[indices[start : start + CHUNK]]).to(device))
+            x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
             parts.append(module(x).float().cpu())
     return torch.cat(parts)
 
@@ -70,7 +76,8 @@ def forward_all(module: nn.Module, array: np.ndarray, indices: NDArray[np.int64]
 def score(model: Classifier, arrays: Arrays, split: LabelledList, device: torch.device) -> Scores:
     """Predictions of ``model`` on a split."""
     module = model.head if arrays.images.ndim == 2 else model
-    probabilities = forward_all(module, arrays.images, split.indices, device).softmax(dim=1)
+    array = arrays.images if arrays.scored is None else arrays.scored
+    probabilities = forward_all(module, array, split.indices, device).softmax(dim=1)
     confidences, predictions = probabilities.max(dim=1)
     return Scores(split.labels, predictions.numpy(), confidences.numpy())
 
@@ -90,9 +97,10 @@ def diagnostics(
     values = {}
     with torch.random.fork_rng(devices), torch.inference_mode():
         torch.manual_seed(0)
-        change = strong(size)
-        images = to_unit(to_images(arrays.images[chosen]).to(device))
-        f1, f2 = (torch.cat([model.features(part) for part in change(images).split(CHUNK)]) for _ in range(2))
+        f1, f2 = (
+            torch.cat([model.features(part) for part in view.split(CHUNK)])
+            for view in _strong_views(arrays, chosen, size, device)
+        )
         pairs = {"": (f1, f2)}
         if embedding != "features":
             project = model.project_s if embedding == "embed_s" else model.project_u
@@ -102,6 +110,16 @@ def diagnostics(
             values[f"{prefix}uniformity"] = float(uniformity(z1))
             values[f"{prefix}effective_rank"] = float(effective_rank(z1))
     return values
+
+
+def _strong_views(arrays: Arrays, chosen: NDArray[np.int64], size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Two strong views of the chosen images, or of what the trunk made of them."""
+    if arrays.shown is not None:
+        kept = (arrays.shown.gather(chosen, np.full(len(chosen), view))[0] for view in range(2))
+        first, second = (to_unit(to_images(view)).to(device) for view in kept)
+        return first, second
+    change, images = strong(size), to_unit(to_images(arrays.images[chosen]).to(device))
+    return change(images), change(images)
 
 
 def write_predictions(scores: dict[str, Scores], data: ClassificationData, path: Path) -> None:

@@ -1,19 +1,17 @@
 """The ledger: every measured number, tidy, one line per run, split and metric. Only training writes it."""
 
-import fcntl
-import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from marsnb import paths
-from marsnb.files import write_whole
+from marsnb.files import locked, write_whole
 
 COLUMNS = [
-    "run_id", "recipe", "task", "method", "backbone", "start", "data", "fingerprint", "split", "seed", "metric",
-    "value", "n", "epochs", "steps", "device", "seconds", "images_per_s", "peak_memory", "versions", "commit", "date",
+    "run_id", "recipe", "task", "method", "backbone", "start", "data", "fingerprint", "labelled", "split", "seed",
+    "metric", "value", "n", "epochs", "steps", "device", "seconds", "images_per_s", "peak_memory", "versions", "commit",
+    "date",
 ]  # fmt: skip
 CURVE_COLUMNS = ["run_id", "epoch", "metric", "value"]
 
@@ -29,7 +27,8 @@ def curves_path(profile: str) -> Path:
 
 
 def _read(path: Path, columns: list[str]) -> pd.DataFrame:
-    text = {c: str for c in ("run_id", "recipe", "fingerprint", "commit", "metric", "split") if c in columns}
+    names = ("run_id", "recipe", "fingerprint", "labelled", "commit", "metric", "split")
+    text = {c: str for c in names if c in columns}
     if not path.exists():
         return pd.DataFrame(columns=columns)
     return pd.read_csv(path, dtype=text)
@@ -38,8 +37,10 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
 def read(profile: str) -> pd.DataFrame:
     """All lines of a profile's ledger; empty, with its columns, where nothing was measured.
 
-    Columns: ``run_id, recipe, task, method, backbone, start, data, fingerprint, split, seed, metric, value, n, epochs,
-    steps, device, seconds, images_per_s, peak_memory (bytes), versions, commit, date``. Accuracies are fractions.
+    Columns: ``run_id, recipe, task, method, backbone, start, data, fingerprint, labelled, split, seed, metric, value,
+    n, epochs, steps, device, seconds, images_per_s, peak_memory (bytes), versions, commit, date``. ``fingerprint`` is
+    of all images that the run saw, ``labelled`` of the labelled ones and their splits alone: rows that share it can be
+    compared. Accuracies are fractions.
     """
     return _read(ledger_path(profile), COLUMNS)
 
@@ -47,25 +48,6 @@ def read(profile: str) -> pd.DataFrame:
 def read_curves(profile: str) -> pd.DataFrame:
     """Per-epoch values of the runs in the ledger: ``run_id, epoch, metric, value``; epochs count from 1."""
     return _read(curves_path(profile), CURVE_COLUMNS)
-
-
-@contextmanager
-def locked(path: Path, notice: str = "") -> Iterator[None]:
-    """Hold a lock file, waiting for it if need be; the system lets it go when the process ends, however it ends.
-
-    Args:
-        path: the file; it is made where there is none.
-        notice: said on standard error, once, if another process holds it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if notice:
-                sys.stderr.write(f"{notice}\n")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def append(profile: str, rows: Iterable[dict], curves: Iterable[dict]) -> None:

@@ -1,6 +1,6 @@
 """From decoded pairs of image and mask to the batches of a training step: a Lightning data module."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from marsnb.data.arrays import to_images, to_unit
 from marsnb.data.augment import MaskedAugmentation
+from marsnb.data.bank import Bank
 from marsnb.data.segmentation import SegmentationData, open_pairs
-from marsnb.data.streams import shuffled
+from marsnb.data.streams import shuffled, view_pairs
 from marsnb.errors import DataError
 from marsnb.methods.segmentation._parts import MaskBatch
-from marsnb.training.batches import to_unit
+from marsnb.models.trunk import TrunkFeatures
 from marsnb.training.spec import SegmentationSpec
 
 
@@ -28,11 +30,29 @@ class PairArrays:
         images: ``(N, H, W, channels)`` uint8.
         masks: ``(N, H, W)`` uint8.
         splits: positions by name of the split.
+        bank: images and their mirror images through the frozen trunk; ``None`` without one.
+        pixels: streams that are fed images all the same.
     """
 
     images: np.ndarray
     masks: np.ndarray
     splits: dict[str, NDArray[np.int64]]
+    bank: Bank | None = None
+    pixels: tuple[str, ...] = ()
+
+    def inputs(self, indices: NDArray[np.int64], device: torch.device) -> Tensor | TrunkFeatures:
+        """The chosen images as a segmenter takes them: in [0, 1], or what the trunk made of them."""
+        if self.bank is not None:
+            return trunk_features(self.bank.gather(indices, np.zeros(len(indices), np.int64)), device)
+        images = to_unit(to_images(self.images[indices]).to(device))
+        return images.contiguous(memory_format=torch.channels_last)
+
+
+def trunk_features(maps: Iterable[np.ndarray | Tensor], device: torch.device | None = None) -> TrunkFeatures:
+    """A bank's maps as a segmenter takes them."""
+    tensors = (m if isinstance(m, Tensor) else to_images(m) for m in maps)
+    low, deep = (to_unit(m.to(device)).contiguous(memory_format=torch.channels_last) for m in tensors)
+    return TrunkFeatures(low, deep)
 
 
 def open_pair_arrays(data: SegmentationData, spec: SegmentationSpec) -> PairArrays:
@@ -51,12 +71,6 @@ def open_pair_arrays(data: SegmentationData, spec: SegmentationSpec) -> PairArra
     return PairArrays(images, masks, splits)
 
 
-def to_colour(array: np.ndarray) -> Tensor:
-    """``(B, H, W, 1 or 3)`` uint8 to ``(B, 3, H, W)`` uint8: grey images get three equal channels."""
-    images = torch.from_numpy(np.ascontiguousarray(array)).permute(0, 3, 1, 2)
-    return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
-
-
 class _Epoch(IterableDataset):
     """The batches of one epoch, by stream name, not yet augmented."""
 
@@ -73,9 +87,18 @@ class _Epoch(IterableDataset):
             for name, place in self.streams.items():
                 seed = self.spec.seed * 1000 + place
                 chosen = train[shuffled(len(train), self.spec.batch_labelled, step, seed)]
-                masks = torch.from_numpy(np.ascontiguousarray(self.arrays.masks[chosen]))
-                batch[name] = {"images": to_colour(self.arrays.images[chosen]), "masks": masks}
+                batch[name] = self._item(name, chosen, step, seed)
             yield batch
+
+    def _item(self, name: str, chosen: NDArray[np.int64], step: int, seed: int) -> dict[str, Any]:
+        masks, bank = self.arrays.masks[chosen], self.arrays.bank
+        if bank is None or name in self.arrays.pixels:
+            return {"images": to_images(self.arrays.images[chosen]), "masks": torch.from_numpy(masks)}
+        views, _ = view_pairs(len(chosen), bank.views, step, seed, same=False)
+        mirrored = (views % 2 == 1)[:, None, None]  # the odd views of a bank are mirrored
+        masks = np.where(mirrored, masks[:, :, ::-1], masks)
+        low, deep = (to_images(m) for m in bank.gather(chosen, views))
+        return {"low": low, "deep": deep, "masks": torch.from_numpy(masks)}
 
 
 class PairBatches(pl.LightningDataModule):
@@ -95,7 +118,7 @@ class PairBatches(pl.LightningDataModule):
         self.steps = spec.steps_per_epoch or len(arrays.splits["train"]) // spec.batch_labelled
         if self.steps < 1:
             raise DataError(f"the training list has fewer than {spec.batch_labelled} pairs: lower batch_labelled")
-        self.augmentation = MaskedAugmentation(spec.image_size)
+        self.augmentation = MaskedAugmentation(spec.image_size, crop=spec.crop)
 
     def train_dataloader(self) -> DataLoader:
         """The coming epoch's batches; Lightning asks anew each epoch."""
@@ -113,6 +136,9 @@ class PairBatches(pl.LightningDataModule):
         torch.manual_seed(self.spec.seed * 1_000_003 + batch.pop("step"))
         fed = {}
         for name, item in batch.items():
+            if "low" in item:
+                fed[name] = MaskBatch(trunk_features((item["low"], item["deep"])), item["masks"].to(torch.int64))
+                continue
             images, labels = self.augmentation(to_unit(item["images"]), item["masks"])
             fed[name] = MaskBatch(images.contiguous(memory_format=torch.channels_last), labels)
         return fed

@@ -1,5 +1,6 @@
 """Scores of a segmenter on a split, and how far its pseudo labels can be trusted there."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,12 +8,12 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional as F
 
-from marsnb.data.segmentation import UNLABELLED, SegmentationData
+from marsnb.data.segmentation import UNLABELLED, PairSource, SegmentationData
 from marsnb.files import write_whole
 from marsnb.models.segmenter import Segmenter
-from marsnb.training.batches import to_unit
-from marsnb.training.pairs import PairArrays, to_colour
+from marsnb.training.pairs import PairArrays
 from marsnb.training.segmentation_metrics import METRICS, SegmentationScores, confusion_matrices
 
 CHUNK = 32
@@ -57,9 +58,21 @@ def evenly(indices: NDArray[np.int64], count: int | None) -> NDArray[np.int64]:
 
 
 def score_pixels(
-    model: Segmenter, arrays: PairArrays, indices: NDArray[np.int64], device: torch.device
+    model: Segmenter,
+    arrays: PairArrays,
+    indices: NDArray[np.int64],
+    device: torch.device,
+    own_masks: PairSource | None = None,
 ) -> tuple[SegmentationScores, Confident]:
-    """Predictions of ``model`` on the chosen pairs, in evaluation mode, at the run's size.
+    """Predictions of ``model`` on the chosen pairs, in evaluation mode.
+
+    Args:
+        model: the segmenter.
+        arrays: images and masks at the run's size.
+        indices: of the pairs.
+        device: where to predict.
+        own_masks: where masks come from at the size that they have there, to which logits are scaled bilinearly; the
+            masks at the run's size if ``None``.
 
     Returns:
         A confusion matrix per image, and the confident pixels of all of them.
@@ -70,17 +83,31 @@ def score_pixels(
     with torch.inference_mode():
         for start in range(0, len(indices), CHUNK):
             chosen = indices[start : start + CHUNK]
-            images = to_unit(to_colour(arrays.images[chosen]).to(device)).contiguous(memory_format=torch.channels_last)
-            labels = torch.from_numpy(np.ascontiguousarray(arrays.masks[chosen])).to(device)
-            confidence, predicted = model(images).float().softmax(dim=1).max(dim=1)  # (B, H, W) each
-            matrices.append(confusion_matrices(predicted, labels, classes))
-            known = labels != UNLABELLED
-            for t, threshold in enumerate(THRESHOLDS):
-                sure = known & (confidence > threshold)
-                pixels[t] += torch.bincount(predicted[sure], minlength=classes).cpu().numpy()
-                right[t] += torch.bincount(predicted[sure & (predicted == labels)], minlength=classes).cpu().numpy()
+            logits = model(arrays.inputs(chosen, device)).float()  # (B, C, H, W)
+            for at, labels in _labels(arrays, chosen, own_masks):
+                labels, shown = labels.to(device), logits[at]
+                if shown.shape[-2:] != labels.shape[-2:]:
+                    shown = F.interpolate(shown, size=labels.shape[-2:], mode="bilinear", align_corners=False)
+                confidence, predicted = shown.softmax(dim=1).max(dim=1)  # (b, h, w) each
+                matrices.append(confusion_matrices(predicted, labels, classes))
+                known = labels != UNLABELLED
+                for t, threshold in enumerate(THRESHOLDS):
+                    sure = known & (confidence > threshold)
+                    pixels[t] += torch.bincount(predicted[sure], minlength=classes).cpu().numpy()
+                    right[t] += torch.bincount(predicted[sure & (predicted == labels)], minlength=classes).cpu().numpy()
     scores = SegmentationScores(np.concatenate(matrices))
     return scores, Confident(pixels, right, scores.matrix.sum(axis=1))
+
+
+def _labels(
+    arrays: PairArrays, chosen: NDArray[np.int64], own: PairSource | None
+) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Masks of the chosen pairs, ``(b, h, w)``, with their places: all at once, or one by one at own size."""
+    if own is None:
+        yield slice(None), torch.from_numpy(np.ascontiguousarray(arrays.masks[chosen]))
+        return
+    for i, index in enumerate(chosen):
+        yield slice(i, i + 1), torch.from_numpy(np.array(own.mask(int(index), None)))[None]
 
 
 def curve_values(scores: SegmentationScores, sure: Confident, class_names: tuple[str, ...]) -> dict[str, float]:

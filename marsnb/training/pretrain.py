@@ -23,15 +23,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from marsnb import paths
+from marsnb.data.arrays import to_images, to_unit
 from marsnb.data.augment import strong
 from marsnb.data.base import ClassificationData
 from marsnb.data.streams import shuffled
 from marsnb.errors import RecipeError
-from marsnb.files import write_whole
+from marsnb.files import locked, write_whole
 from marsnb.methods.pretraining.moco import MoCo
 from marsnb.models.backbones import build_backbone
-from marsnb.training import ledger
-from marsnb.training.batches import open_arrays, to_images, to_unit, training_list
+from marsnb.training.batches import open_arrays, training_list
 from marsnb.training.spec import ClassificationSpec
 from marsnb.training.trainer import make_trainer
 
@@ -109,7 +109,7 @@ def moco_mars_weights(
     if before is None:
         raise RecipeError(f"start {spec.start!r} needs no pretraining: use {NAME!r} or '{NAME}:START'")
     path = paths.runs() / "weights" / f"{NAME}-{_hash(spec, data, budget, before)}.pt"
-    with ledger.locked(path.with_suffix(".lock")):  # a second run that wants the same weights waits, and finds them
+    with locked(path.with_suffix(".lock")):  # a second run that wants the same weights waits, and finds them
         if not path.exists():
             content = io.BytesIO()
             torch.save(_pretrain(spec, data, device, budget, before), content)

@@ -10,6 +10,8 @@ import torch
 
 from marsnb import paths
 
+ONLY_REPORT = ("report", "results", "plots.py", "bench", "teach", "reproduce.py", "processes.py")
+"""Parts of the package that no number depends on."""
 LIBRARIES = ("torch", "torchvision", "timm", "pytorch-lightning", "kornia")
 
 
@@ -27,7 +29,7 @@ def commit() -> str:
 
     try:
         head = git("rev-parse", "--short=12", "HEAD")
-        changed = git("status", "--porcelain", "--", "marsnb", ":!marsnb/report")
+        changed = git("status", "--porcelain", "--", "marsnb", *(f":!marsnb/{name}" for name in ONLY_REPORT))
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head + ("+" if changed else "")

@@ -1,11 +1,12 @@
 """A ``RunSpec`` in, a result out: train, resume, score, enter in the ledger."""
 
-import ctypes
+import json
 import logging
-import platform
 import resource
 import sys
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,8 @@ import torch
 
 from marsnb import paths
 from marsnb.errors import TrainingError
+from marsnb.files import locked, write_whole
+from marsnb.memory import keep_freed_memory
 from marsnb.recipes import load_profile, load_table
 from marsnb.training import classification, ledger, segmentation
 from marsnb.training.provenance import commit, device_name, versions
@@ -25,6 +28,10 @@ from marsnb.training.trainer import make_trainer
 from marsnb.training.work import Prepares, Work
 
 __all__ = ["Result", "RunSpec", "make_spec", "resolve", "row_runs", "run", "run_table"]
+
+
+CARD = "card.json"
+"""What a run's folder says of its model, so that it can be used without recipes or data."""
 
 
 @dataclass(frozen=True)
@@ -51,18 +58,15 @@ class Result:
         return float(m[(m["metric"] == metric) & (m["split"] == split)]["value"].iloc[0])
 
 
-def keep_freed_memory() -> None:
-    """Have glibc keep freed memory instead of giving it back at every step.
-
-    A large activation is otherwise mapped and zeroed anew each time: on EfficientNet-Lite0 at 160 px with 96 images on
-    two cores, that halves the training speed (26 against 57 images/s). Elsewhere than on Linux this does nothing.
-    """
-    if platform.system() == "Linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        if mallopt is not None:
-            mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
-            mallopt(-1, 0x7FFFFFFF)  # M_TRIM_THRESHOLD
-            mallopt(-4, 0)  # M_MMAP_MAX
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """``count`` threads of the processor inside, as many as before outside; unchanged where ``count`` is ``None``."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def pick_device(name: str) -> torch.device:
@@ -137,12 +141,13 @@ def run(
     data = work_of(spec).open_data(spec)
     run_id, fingerprint = run_id_of(spec, data)
     folder = paths.runs() / run_id
-    with ledger.locked(paths.runs() / f"{run_id}.lock", f"another process is training {run_id}: waiting for it"):
+    with locked(paths.runs() / f"{run_id}.lock", f"another process is training {run_id}: waiting for it"):
         fresh = run_id not in ledger.measured(profile)
         if fresh:
             folder.mkdir(parents=True, exist_ok=True)
             name = label or recipe or spec.method
-            _train(spec, data, run_id, fingerprint, profile, recipe, pick_device(device), name, score_every)
+            with threads(spec.threads):
+                _train(spec, data, run_id, fingerprint, profile, recipe, pick_device(device), name, score_every)
     metrics, curves = ledger.read(profile), ledger.read_curves(profile)
     mine = curves[curves["run_id"] == run_id].drop(columns="run_id").reset_index(drop=True)
     return Result(run_id, metrics[metrics["run_id"] == run_id].reset_index(drop=True), mine, folder, fresh)
@@ -167,6 +172,8 @@ def _train(
     work.method.to(device)
     scores = work.score(work.method, device)
     work.keep(scores, folder)
+    card = {"run_id": run_id, "spec": spec.model_dump(mode="json"), "class_names": list(data.class_names)}
+    write_whole(folder / CARD, json.dumps(card, indent=1) + "\n")
     constants = {
         "run_id": run_id,
         "recipe": recipe,
@@ -176,6 +183,7 @@ def _train(
         "start": spec.start,
         "data": data.name,
         "fingerprint": fingerprint,
+        "labelled": data.fingerprint[:16],
         "seed": spec.seed,
         "epochs": work.epochs,
         "steps": work.epochs * work.batches.steps,
@@ -207,7 +215,7 @@ def run_table(
     profile: str,
     *,
     rows: list[str] | None = None,
-    seeds: int | None = None,
+    seeds: int | Sequence[int] | None = None,
     device: str = "auto",
     score_every: int = 1,
 ) -> list[Result]:
@@ -217,13 +225,14 @@ def run_table(
         table: number, or key such as ``choice``.
         profile: ``smoke``, ``lite`` or ``paper``.
         rows: only these rows.
-        seeds: how many; the profile's number if ``None``. Seeds count from 0.
+        seeds: how many, counted from 0, or which; the profile's number if ``None``.
         device: see ``run``.
         score_every: see ``run``.
     """
     scale, recipes = load_profile(profile), load_table(table)
-    chosen = [recipes.row(r) for r in rows] if rows else list(recipes.rows)
-    specs = [(row, resolve(row, scale, seed, recipes.task)) for seed in range(seeds or scale.seeds) for row in chosen]
+    chosen = [row for row in (map(recipes.row, rows) if rows else recipes.rows) if profile not in row.not_at]
+    which = range(seeds or scale.seeds) if seeds is None or isinstance(seeds, int) else seeds
+    specs = [(row, resolve(row, scale, seed, recipes.task)) for seed in which for row in chosen]
     results = []
     for row, spec in specs:
         label = f"{recipes.key}/{row.id}" + (f" seed {spec.seed}" if spec.seed else "")

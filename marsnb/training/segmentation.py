@@ -1,11 +1,14 @@
 """How runs of segmentation are opened, prepared and scored."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from marsnb.data import SEGMENTATION_DATASETS
+from marsnb.data.bank import BankSpec, open_bank
 from marsnb.data.segmentation import SegmentationData
 from marsnb.methods._base import Task
 from marsnb.methods.segmentation import METHODS
@@ -36,8 +39,10 @@ def build_method(spec: SegmentationSpec, num_classes: int, steps: int = 1) -> An
         steps: per epoch.
     """
     torch.manual_seed(spec.seed)
-    shape = {"decoder_channels": spec.decoder_channels, "dropout": spec.dropout}
+    shape = {"decoder_channels": spec.decoder_channels, "dropout": spec.dropout, "batchnorm": spec.batchnorm}
     model = build_segmenter(spec.backbone, num_classes, spec.start, seed=spec.seed, **shape)
+    if spec.trunk is not None:
+        model.cut_at(spec.trunk)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     method = METHODS[spec.method](model, spec.schedule, **spec.settings)
     method.prepare(Task((), spec.epochs, steps))
@@ -47,8 +52,16 @@ def build_method(spec: SegmentationSpec, num_classes: int, steps: int = 1) -> An
 def prepare(spec: SegmentationSpec, data: SegmentationData, device: torch.device) -> Work:
     """The run, ready to train."""
     arrays = open_pair_arrays(data, spec)
-    batches = PairBatches(arrays, METHODS[spec.method].streams, spec)
-    method = build_method(spec, len(data.class_names), batches.steps)
+    steps = spec.steps_per_epoch or len(arrays.splits["train"]) // spec.batch_labelled
+    method = build_method(spec, len(data.class_names), steps)
+    if spec.trunk is not None:  # all pairs whatever the protocol, so that all runs share one bank
+        every, trunk = np.arange(len(data.source.names)), method.model
+        bank = open_bank(BankSpec(data.source, spec.image_size, every, "mirror", 2, trunk, spec.trunk))
+        arrays = replace(arrays, bank=bank, pixels=method.pixels)
+    batches = PairBatches(arrays, method.streams, spec)
+
+    native = data.source.mask(int(arrays.splits["train"][0]), None).shape == arrays.masks.shape[1:]
+    own = None if native else data.source
 
     def assess(method: Any, device: torch.device) -> dict[str, float]:
         values: dict[str, float] = {}
@@ -59,7 +72,7 @@ def prepare(spec: SegmentationSpec, data: SegmentationData, device: torch.device
         return values
 
     def score(method: Any, device: torch.device) -> dict[str, SegmentationScores]:
-        return {s: score_pixels(method.model, arrays, arrays.splits[s], device)[0] for s in spec.evaluate}
+        return {s: score_pixels(method.model, arrays, arrays.splits[s], device, own)[0] for s in spec.evaluate}
 
     def keep(scores: dict[str, SegmentationScores], folder: Path) -> None:
         write_matrices(scores, data, folder / "matrices.csv")

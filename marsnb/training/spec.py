@@ -36,6 +36,11 @@ class RunSpec(BaseModel):
         weight_decay: L2 penalty; the paper does not state it.
         precision: Lightning's name of it.
         evaluate: splits that are scored at the end; ``choice`` recipes leave ``test`` out.
+        trunk: last module of the backbone's frozen trunk, whose outputs are computed once and kept in a bank of views;
+            ``None`` trains everything.
+        views: of each image and augmentation in the bank.
+        threads: of the processor, so that a run's numbers depend neither on its cores nor on what runs beside it; as
+            many as there are if ``None``.
         seed: of weights, order and augmentation.
     """
 
@@ -56,6 +61,9 @@ class RunSpec(BaseModel):
     weight_decay: float = 0.0
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     evaluate: tuple[Literal["val", "test"], ...] = ("test",)
+    trunk: str | None = None
+    views: Count = 4
+    threads: Count | None = None
     seed: int = 0
 
     @property
@@ -73,7 +81,8 @@ class ClassificationSpec(RunSpec):
     """A run of classification.
 
     Attributes:
-        batchnorm: ``train`` (statistics and affine part follow the data) or ``frozen`` (both stay as they came).
+        batchnorm: ``train`` (statistics and affine part follow the data), ``labelled`` (so, but the statistics follow
+            labelled images alone) or ``frozen`` (both stay as they came).
         batch_unlabelled: unlabelled images per step (paper: 16; class pairs are one per class, 24).
         lr_head, lr_projection, lr_backbone, milestones, lr_decay: see ``Schedule``.
         pretrain_steps: of MoCo v2 on the data's own images, where ``start`` is ``moco_mars``.
@@ -83,7 +92,7 @@ class ClassificationSpec(RunSpec):
 
     task: Literal["classification"] = "classification"
     protocol: str = "by_frame"
-    batchnorm: Literal["train", "frozen"] = "train"
+    batchnorm: Literal["train", "frozen", "labelled"] = "train"
     epochs: Count = 30
     batch_unlabelled: Count = 16
     lr_head: float = 1e-3
@@ -120,6 +129,8 @@ class SegmentationSpec(RunSpec):
     Attributes:
         epochs: of each of the three steps (paper: 60).
         decoder_channels, dropout: see ``Segmenter``.
+        batchnorm: of the encoder; see ``Segmenter``.
+        crop: whether training images are cropped besides being mirrored; a bank holds whole images.
         lr, momentum, power: see ``PolySchedule``.
         curve_images: images of a split, evenly spread in time, that are scored after each epoch for the curves; all of
             it if ``None``. The numbers of the ledger are always those of the whole split.
@@ -130,11 +141,19 @@ class SegmentationSpec(RunSpec):
     epochs: Count = 60
     decoder_channels: Count = 256
     dropout: float = 0.5
+    batchnorm: Literal["train", "frozen"] = "train"
+    crop: bool = True
     lr: float = 0.01
     momentum: float = 0.9
     power: float = 0.9
     weight_decay: float = 5e-4
     curve_images: Count | None = None
+
+    @model_validator(mode="after")
+    def _bank_is_of_whole_images(self) -> "SegmentationSpec":
+        if self.trunk is not None and self.crop:
+            raise ValueError("a trunk's bank holds whole images: set crop to false")
+        return self
 
     @property
     def schedule(self) -> PolySchedule:
@@ -196,11 +215,8 @@ def resolve(row: Row, profile: Profile, seed: int = 0, task: str = "classificati
         RecipeError: the row or the profile has an unknown key.
     """
     backbone = profile.backbone(row.backbone, row.own_backbone)
-    start = profile.start(row.start, backbone, task)
-    if task == "segmentation":
-        scale = profile.segmentation
-    else:
-        scale = profile.classification | (profile.from_random if start == "random" else {})
+    start = profile.start(row.start, task)
+    scale = profile.segmentation if task == "segmentation" else profile.classification
     fields: dict[str, Any] = {
         **scale,
         "task": task,

@@ -13,7 +13,10 @@ from marsnb.training.cost import CLASSES, costs
 from marsnb.training.spec import RunSpec, row_runs
 
 TRAINING_IMAGES = {"classification": 5386, "segmentation": 9831}
-"""Of MSL v1, and about 60 % of the Navcam pairs of AI4Mars, for the length of an epoch that is one pass."""
+"""Of MSL v1, and about 60 % of the Navcam pairs of AI4Mars, for the length of an epoch that is one pass.
+
+A machine with fewer pairs takes less: the estimate is of the whole data.
+"""
 
 BASELINE = "cross_entropy"
 
@@ -51,20 +54,22 @@ def state(table: str, profile: str) -> dict[str, float]:
     done = ledger.read(profile).drop_duplicates("run_id")
     done = done.assign(key=done["run_id"].str.split("-").str[0])
     seeds = range(load_profile(profile).seeds)
-    specs = {key: spec for _, key, spec in row_runs(table, profile)}
+    specs = {key: spec for row, key, spec in row_runs(table, profile) if profile not in row.not_at}
     have = done[done["key"].isin(specs)]
     found = set(zip(have["key"], have["seed"].astype(int), strict=True))
     missing = [specs[key] for key in specs for seed in seeds if (key, seed) not in found]
-    speeds = _speeds(done, profile) if missing else []
-    to_go = sum(_seconds(spec, speeds) for spec in missing)
+    speeds = speeds_of(profile) if missing else []
+    to_go = sum(seconds_of(spec, speeds) for spec in missing)
     wanted = len(specs) * len(seeds)
     return {"runs": wanted, "done": wanted - len(missing), "seconds": float(have["seconds"].sum()), "to_go": to_go}
 
 
-def _speeds(done: pd.DataFrame, profile: str) -> list[tuple[RunSpec, float]]:
+def speeds_of(profile: str) -> list[tuple[RunSpec, float]]:
     """The runs in the ledger that a table of the recipes knows, and the images they were fed per second."""
+    done = ledger.read(profile).drop_duplicates("run_id")
+    keys = done["run_id"].str.split("-").str[0]
     known = {key: spec for table in trainable() for _, key, spec in row_runs(table, profile)}
-    pairs = zip(done["key"], done["images_per_s"].astype(float), strict=True)
+    pairs = zip(keys, done["images_per_s"].astype(float), strict=True)
     return [(known[key], speed) for key, speed in pairs if key in known]
 
 
@@ -72,7 +77,7 @@ def _trains_backbone(spec: RunSpec) -> bool:
     return not getattr(methods_of(spec.task)[spec.method], "precompute", False)
 
 
-def _seconds(spec: RunSpec, speeds: list[tuple[RunSpec, float]]) -> float:
+def seconds_of(spec: RunSpec, speeds: list[tuple[RunSpec, float]]) -> float:
     """From the speed of the runs that are most like it: of its method, else of the baseline, else of any.
 
     The ledger's speed counts what a run was fed; a method that makes four images of each pushes four times as many
@@ -81,7 +86,7 @@ def _seconds(spec: RunSpec, speeds: list[tuple[RunSpec, float]]) -> float:
     like = [
         (other, speed)
         for other, speed in speeds
-        if (other.task, other.backbone) == (spec.task, spec.backbone)
+        if (other.task, other.backbone, other.trunk) == (spec.task, spec.backbone, spec.trunk)
         and _trains_backbone(other) == _trains_backbone(spec)
     ]
     for method, size in ((spec.method, True), (BASELINE, True), (None, True), (spec.method, False), (None, False)):

@@ -8,8 +8,8 @@ import os
 
 import pytest
 
-from marsnb.report import cost_of_steps
-from marsnb.report.measure_steps import PAIRS, measured
+from marsnb.bench.steps import PAIRS, measured
+from marsnb.results import cost_ratios
 
 PROFILE = os.environ.get("MARSNB_BENCH_PROFILE", "lite")
 STEPS = int(os.environ.get("MARSNB_BENCH_STEPS", str(PAIRS)))
@@ -28,8 +28,8 @@ def bench_rivals() -> None:
     for _, line in frame.iterrows():
         print(
             f"{line['label']:25} {line['step']:9} {line['ms']:9.1f} {line['base_ms']:10.1f} "
-            f"{line['ms'] / line['base_ms']:7.2f} {line['peak'] / cost_of_steps.MIB:10.0f}"
+            f"{line['ms'] / line['base_ms']:7.2f} {line['peak'] / 2**20:10.0f}"
         )
-    for name, value in cost_of_steps.ratios(frame).items():
-        print(f"  ReCo / ours, {cost_of_steps.WORDS[name]}: {value:.2f}")
-    assert set(frame["row"]) >= {cost_of_steps.RECO, cost_of_steps.OURS}
+    for name, value in cost_ratios(frame, "reco", "ours").items():
+        print(f"  ReCo / ours, {name}: {value.value:.2f} [{value.low:.2f}, {value.high:.2f}]")
+    assert {"reco", "ours"} <= set(frame["row"])

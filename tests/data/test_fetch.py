@@ -1,5 +1,6 @@
 import errno
 import io
+import os
 import shutil
 import stat
 import zipfile
@@ -108,7 +109,7 @@ def test_goes_on_in_a_later_call(archive: Archive, root: Path) -> None:
 
 def test_starts_over_where_ranges_are_ignored(archive: Archive, root: Path) -> None:
     root.mkdir(parents=True)
-    (root / f"{MSL.file}.part").write_bytes(b"#" * 1000)
+    (root / f"{MSL.file}.part").write_bytes(archive.content[:4] + b"#" * 996)
     archive.plan = ["whole"]
     fetch_msl(root, base_url=archive.url, progress=False)
     assert archive.ranges == ["bytes=1000-"]
@@ -134,6 +135,26 @@ def test_gives_up_where_nothing_arrives(archive: Archive, root: Path, monkeypatc
     assert f"stopped at {len(archive.content) - 1:,} of {len(archive.content):,}" in failing(archive, root)
     assert len(archive.ranges) == fetch.TRIES
     assert part.stat().st_size == len(archive.content) - 1
+
+
+@pytest.mark.parametrize("page", [b"<!DOCTYPE html><html>Sign in</html>", b'{"message": "no"}', b"\n"])
+def test_page_in_place_of_the_file(archive: Archive, root: Path, page: bytes) -> None:
+    content, archive.content = archive.content, page + bytes(len(archive.content) - len(page))
+    message = failing(archive, root)
+    assert "something else than msl-images.zip" in message and repr(page[:5])[2:-1] in message
+    assert (root / f"{MSL.file}.part").stat().st_size == 0
+    (root / f"{MSL.file}.part").write_bytes(page)  # kept by an earlier version
+    archive.content = content
+    fetch_msl(root, base_url=archive.url, progress=False)
+    assert archive.ranges == [None, None]
+
+
+def test_unpacking_that_was_killed_is_cleared(archive: Archive, root: Path) -> None:
+    for folder in (old := root / ".unpack-old", new := root / ".unpack-new"):
+        (folder / "tree").mkdir(parents=True)
+    os.utime(old, (0, 0))
+    fetch_msl(root, base_url=archive.url, progress=False)
+    assert not old.exists() and new.exists()  # the new one may be another process's
 
 
 def test_wrong_checksum(archive: Archive, root: Path) -> None:

@@ -8,7 +8,8 @@ from PIL import Image
 from marsnb.data import DATASETS
 from marsnb.data._images import decode
 from marsnb.data.base import ClassificationData, LabelledList
-from marsnb.data.msl import MSL, open_msl, parse_name, table1
+from marsnb.data.msl import MSL, open_msl, parse_name
+from marsnb.data.verify import table1
 from marsnb.errors import DataError, MarsnbError, RecipeError
 from tests.fake.msl import FakeMsl, make_msl
 from tests.fake.pds import make_pds
@@ -131,30 +132,32 @@ def test_table1_counts(fake: FakeMsl) -> None:
 
 def test_unlabelled_files_of_the_tree(fake: FakeMsl) -> None:
     late, twin, early = fake.unlabelled
-    data = open_msl()
+    data = open_msl(max_sol=None)
     assert data.unlabelled is not None
     assert sorted(data.unlabelled.names) == sorted([late, early])
     assert twin not in data.unlabelled.names
     assert "2 of 3 files" in data.note
     assert "no folder pds-browse" in data.note
-    before_test = open_msl(max_sol=564).unlabelled
-    assert before_test is not None
-    assert list(before_test.names) == [early]
+    assert "up to sol" not in data.note
+    before_test = open_msl()
+    assert before_test.unlabelled is not None
+    assert list(before_test.unlabelled.names) == [early]
+    assert "1 unlabelled up to sol 564" in before_test.note
 
 
 def test_unlabelled_folder_joins(fake: FakeMsl) -> None:
     more = make_pds(fake.root / "pds-browse")
     labelled = Path(next(iter(fake.labels["test"])))
     (fake.root / "pds-browse" / labelled.name).write_bytes((fake.folder / MSL.images / labelled).read_bytes())
-    data = open_msl()
+    data = open_msl(max_sol=None)
     assert data.unlabelled is not None
     late, _, early = fake.unlabelled
     assert sorted(data.unlabelled.names) == sorted([*more, late, early])
     assert "6 of 7 images in pds-browse (left out: 1 of labelled frames)" in data.note
-    alone = open_msl(unlabelled=None).unlabelled
+    alone = open_msl(unlabelled=None, max_sol=None).unlabelled
     assert alone is not None
     assert sorted(alone.names) == sorted([late, early])
-    before_test = open_msl(max_sol=564)
+    before_test = open_msl()
     assert before_test.unlabelled is not None
     assert max(parse_name(name).sol for name in before_test.unlabelled.names) <= 564
     assert "up to sol 564" in before_test.note
@@ -170,6 +173,17 @@ def test_no_unlabelled_image_at_all(fake: FakeMsl) -> None:
     for name in fake.unlabelled:
         (fake.folder / MSL.images / name).unlink()
     assert open_msl(unlabelled=None).unlabelled is None
+
+
+def test_groups_are_exposures(fake: FakeMsl) -> None:
+    data = open_msl("paper")
+    assert data.groups is not None
+    assert (data.groups.dtype, data.groups.shape) == (np.int64, (len(data.source.names),))
+    pairs = zip(data.source.names, data.groups.tolist(), strict=True)
+    assert len({(name[:22], group) for name, group in pairs}) == len({name[:22] for name in data.source.names})
+    assert sorted(set(data.groups.tolist())) == list(range(len({name[:22] for name in data.source.names})))
+    twins = [i for i, name in enumerate(data.source.names) if name[22] == "I"]
+    assert twins and all((data.groups == data.groups[i]).sum() == 2 for i in twins)
 
 
 # fingerprint

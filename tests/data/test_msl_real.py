@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from marsnb.data.base import ClassificationData, LabelledList
-from marsnb.data.msl import MSL, open_msl, parse_name, read_tree, table1
-from marsnb.data.verify import paper_table1
+from marsnb.data.msl import MSL, open_msl, parse_name, read_tree
+from marsnb.data.verify import paper_table1, table1
 from tests.fake.msl import CONFLICT
 
 
@@ -51,7 +51,7 @@ def test_real_by_frame_has_every_class_on_both_sides() -> None:
 
 @pytest.mark.real_data("msl-images", "pds-browse")
 def test_real_unlabelled_has_no_labelled_frame() -> None:
-    data = open_msl(max_sol=564)
+    data = open_msl()
     assert data.unlabelled is not None
     labelled = {name[:22] for name in data.source.names}
     assert not labelled & {name[:22] for name in data.unlabelled.names}

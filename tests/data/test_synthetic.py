@@ -103,6 +103,13 @@ def test_frames_have_twins_and_by_frame_keeps_them_together(mars):
     assert not set(frames) & {frame_of(name) for name in mars.unlabelled.names}
 
 
+def test_groups_are_frames(mars):
+    groups = dict(zip(mars.source.names, mars.groups.tolist(), strict=True))
+    twins = [name for name in mars.source.names if name[22] == "I"]
+    assert twins and all(groups[name] == groups[name[:22] + "E" + name[23:]] for name in twins)
+    assert len(set(groups.values())) == len(groups) - len(twins)
+
+
 def test_names_follow_the_archive_and_are_unique(mars):
     names = list(mars.source.names) + list(mars.unlabelled.names)
     assert len(set(names)) == len(names) == 480 + 240 + 96

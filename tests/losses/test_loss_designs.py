@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from marsnb.losses import LOSSES
-from marsnb.losses.center import Center, center
+from marsnb.losses.center import Center, center, moved_centers
 from marsnb.losses.class_balanced import ClassBalanced, class_balanced, effective_weights
 from marsnb.losses.focal import focal
 from marsnb.losses.ldam import LDAM, ldam, ldam_margins
@@ -60,16 +60,72 @@ def test_center_equals_a_loop():
         sum((float(f) - float(c)) ** 2 for f, c in zip(feature, centers[int(label)], strict=True))
         for feature, label in zip(features, LABELS, strict=True)
     )
-    assert center(features, LABELS, centers).item() == pytest.approx(total / 8, rel=1e-5)
+    assert center(features, LABELS, centers).item() == pytest.approx(total / 8 / 2, rel=1e-5)
     assert center(centers[LABELS], LABELS, centers).item() == 0
     with pytest.raises(ValueError, match="expected features"):
         center(features[:, :2], LABELS, centers)
 
 
-def test_centers_of_absent_classes_get_no_gradient():
-    loss = Center(4, 3)
-    loss(torch.randn(2, 3), torch.tensor([1, 1])).backward()
-    assert (loss.centers.grad.abs().sum(dim=1) > 0).tolist() == [False, True, False, False]
+def test_centers_move_as_a_loop_of_eq_4():
+    features = torch.randn(8, 3, generator=torch.Generator().manual_seed(1))
+    centers = torch.randn(5, 3, generator=torch.Generator().manual_seed(2))
+    expected = centers.clone()
+    for j in range(5):
+        members = [i for i in range(8) if int(LABELS[i]) == j]
+        delta = sum(centers[j] - features[i] for i in members) / (1 + len(members)) if members else torch.zeros(3)
+        expected[j] -= 0.5 * delta
+    moved = moved_centers(features, LABELS, centers, 0.5)
+    torch.testing.assert_close(moved, expected)
+    assert torch.equal(moved[4], centers[4])  # no image of it
+    assert torch.equal(moved_centers(features, LABELS, centers, 0.0), centers)
+    assert moved_centers(features.requires_grad_(), LABELS, centers, 0.5).requires_grad is False
+
+
+def test_a_center_begins_as_the_mean_of_the_first_batch_of_its_class():
+    torch.manual_seed(0)
+    loss, features = Center(4, 3), torch.randn(4, 3, requires_grad=True)
+    value = loss(features, torch.tensor([1, 1, 1, 3]))
+    mean = features[:3].detach().mean(dim=0)
+    assert value.item() == pytest.approx(0.5 * (features[:3] - mean).square().sum().item() / 4, rel=1e-5)
+    assert loss.seen.tolist() == [False, True, False, True]
+    torch.testing.assert_close(loss.centers[[1, 3]], torch.stack([mean, features[3].detach()]))
+    assert (loss.centers[[0, 2]] == 0).all()
+    value.backward()
+    torch.testing.assert_close(features.grad[:3], (features[:3].detach() - mean) / 4)  # centres are constants
+
+
+def test_centers_arrive_at_the_class_means_and_follow_them():
+    torch.manual_seed(0)
+    means, loss = 10 * torch.randn(4, 3), Center(4, 3)
+    labels = torch.arange(4).repeat(4)  # four of each in a batch: a centre goes 0.4 of the way
+    for shift in (0.0, 5.0):
+        for _ in range(20):
+            loss(means[labels] + shift, labels)
+        torch.testing.assert_close(loss.centers, means + shift, rtol=0, atol=1e-3)
+
+
+def test_centers_move_in_single_precision_under_autocast():
+    torch.manual_seed(0)
+    features, loss, other = torch.randn(8, 3), Center(4, 3), Center(4, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss(features, LABELS)
+    other(features, LABELS)
+    assert loss.centers.dtype == torch.float32 and torch.equal(loss.centers, other.centers)
+
+
+def test_evaluation_moves_no_center_and_state_goes_round():
+    torch.manual_seed(0)
+    loss, other = Center(4, 3), Center(4, 3)
+    loss(torch.randn(8, 3), LABELS % 3)
+    before = {key: value.clone() for key, value in loss.state_dict().items()}
+    assert set(before) == {"centers", "seen"} and not list(loss.parameters())
+    loss.eval()
+    assert loss(torch.randn(8, 3), LABELS).isfinite()  # of class 3, which has no centre yet, too
+    assert all(torch.equal(before[key], value) for key, value in loss.state_dict().items())
+    other.load_state_dict(before)
+    features = torch.randn(8, 3)
+    assert torch.equal(loss.train()(features, LABELS), other(features, LABELS))
+    assert torch.equal(loss.centers, other.centers)
 
 
 def test_class_balanced_weights_equal_a_loop():

@@ -1,5 +1,7 @@
 """Mixing takes everything of a pixel along; teachers, ramps and pseudo labels reach what they should."""
 
+import copy
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -52,7 +54,7 @@ def test_a_box_is_one_rectangle_of_half_the_image_at_any_place():
     assert rows.sum(dim=1).min() < 24 and rows.sum(dim=1).max() > 36  # flat ones and tall ones
 
 
-def test_half_the_classes_are_taken_whole_and_rounded_up():
+def test_half_the_classes_are_taken_whole_and_rounded_down():
     torch.manual_seed(0)
     for classes in (1, 2, 3, 4):
         labels = torch.randint(0, classes, (20, 8, 8))
@@ -60,7 +62,7 @@ def test_half_the_classes_are_taken_whole_and_rounded_up():
         keep = half_the_classes(labels, 4)
         for own, kept in zip(labels, keep, strict=True):
             chosen = set(own[kept].tolist())
-            assert len(chosen) == (classes + 1) // 2 and 255 not in chosen
+            assert len(chosen) == classes // 2 and 255 not in chosen
             assert torch.equal(kept, torch.isin(own, torch.tensor(sorted(chosen))))
     assert {tuple(sorted(set(o[k].tolist()))) for o, k in zip(labels, keep, strict=True)} >= {(0, 1), (2, 3)}
 
@@ -175,6 +177,20 @@ def test_the_teacher_follows_the_student_by_its_decay():
         method.model.head[0].weight += 1
     method.step(**fed)
     torch.testing.assert_close(method.teacher.average.head[0].weight.data, first + 0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [*((name, {}) for name in TEACHERS), *(("reco", {"mixing": m}) for m in MIXINGS if m != "none")],
+)
+def test_running_statistics_are_those_of_the_labelled_batch_alone(name, settings):
+    method, fed = method_of(name, **settings), feed(method_of(name))
+    before, other = copy.deepcopy(method.model.state_dict()), copy.deepcopy(method.model)
+    method.step(**fed)["loss"].backward()
+    other.both(fed["labelled"].images) if name == "reco" else other(fed["labelled"].images)
+    ours, theirs = method.model.state_dict(), other.state_dict()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    assert any(not torch.equal(ours[key], before[key]) for key in ours if key.endswith("running_mean"))
 
 
 def test_an_unknown_mixing_names_the_known():

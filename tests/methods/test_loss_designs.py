@@ -34,9 +34,19 @@ def test_ldam_scores_by_cosines_of_a_normed_head():
     assert model(images).abs().max() <= 1 + 1e-6
 
 
-@pytest.mark.parametrize(("epochs", "first"), [(10, 8), (30, 24), (5, 4)])
-def test_ldam_reweights_from_80_percent_of_the_epochs(epochs, first):
-    method = build("ldam_drw", epochs=epochs)
+@pytest.mark.parametrize(
+    ("epochs", "milestones", "settings", "first"),
+    [
+        (30, (20, 25), {}, 20),  # with the first decay
+        (6, (4, 5), {}, 4),
+        (2, (1,), {}, 1),
+        (10, (), {}, 8),  # 80 % where nothing decays
+        (30, (20, 25), {"deferred": 0.8}, 24),
+        (5, (), {"deferred": 0.5}, 3),
+    ],
+)
+def test_ldam_reweights_from_the_first_decay_on(epochs, milestones, settings, first):
+    method = build("ldam_drw", epochs=epochs, milestones=milestones, settings=settings)
     began = []
     for epoch in range(epochs):
         method.begin_epoch(epoch)
@@ -45,11 +55,11 @@ def test_ldam_reweights_from_80_percent_of_the_epochs(epochs, first):
 
 
 def test_ldam_weights_are_class_balanced_and_count_late_only():
-    method = build("ldam_drw")
+    method = build("ldam_drw", milestones=(7, 9))
     torch.testing.assert_close(method.weights, effective_weights(COUNTS))
     method.eval()
     early, cosines = method.step(batch())["loss"], method.model(batch().images)
-    method.begin_epoch(9)
+    method.begin_epoch(7)
     late = method.step(batch())["loss"]
     torch.testing.assert_close(early, method.ldam(cosines, LABELS))
     torch.testing.assert_close(late, method.ldam(cosines, LABELS, method.weights))
@@ -81,15 +91,25 @@ def test_a_batch_without_triplets_costs_nothing_and_has_a_gradient():
     assert loss.item() == 0 and not features.grad.any()
 
 
-def test_centers_learn_at_the_heads_rate():
-    method = build("center_loss")
-    before = method.center.centers.detach().clone()
-    optimizer = method.configure_optimizers()
-    head = next(group for group in optimizer.param_groups if group["name"] == "head")
-    assert any(p is method.center.centers for p in head["params"])
-    method.training_step({"labelled": batch()}, 0).backward()
-    optimizer.step()
-    assert not torch.equal(before, method.center.centers)
+def test_centers_follow_the_features_by_their_own_rule_at_any_learning_rate():
+    method = build("center_loss", lr_head=0.0, lr_backbone=0.0, lr_projection=0.0)
+    for i in range(20):
+        method.training_step({"labelled": batch()}, i)
+    features = method.model.features(batch().images)
+    for label in range(4):
+        mean = features[label == LABELS].mean(dim=0)
+        torch.testing.assert_close(method.center.centers[label], mean, rtol=1e-3, atol=1e-4)
+    assert method.center.alpha == 0.5 and build("center_loss", settings={"alpha": 0.1}).center.alpha == 0.1
+
+
+def test_center_loss_is_its_equation():
+    method = build("center_loss", settings={"weight": 0.7})
+    losses = method.step(batch())
+    features = method.model.features(batch().images).detach()
+    means = torch.stack([features[label == LABELS].mean(dim=0) for label in range(4)])
+    expected = (features - means[LABELS]).square().sum(dim=1).mean() / 2  # of the first batch
+    torch.testing.assert_close(losses["center"], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(losses["loss"], losses["ce"] + 0.7 * losses["center"])
 
 
 def test_class_balanced_loss_weighs_rare_classes_more():

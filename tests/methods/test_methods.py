@@ -54,7 +54,7 @@ LEARNS: dict[tuple[str, int], set[str]] = {
     **{(name, 0): {"backbone", "project_s"} for name in ("supcon_linear", "supcon_all")},
 }
 # Where a stage learns too little at 1e-3 for 15 steps to show it: only the scales of a random head.
-FASTER = {("lws", 1): {"lr_head": 0.1}}
+FASTER = {("lws", 1): {"lr_head": 0.01}}
 # The term that each weight among the settings belongs to; the only other setting is the temperature.
 WEIGHT_OF = {"weight": "info_nce", "weight_s": "inter_class", "weight_u": "similarity"}
 
@@ -292,9 +292,42 @@ def test_one_group_of_parameters_for_each_rate(name):
     optimizer = method.configure_optimizers()
     assert isinstance(optimizer, torch.optim.Adam)
     rates = {group["name"]: group["lr"] for group in optimizer.param_groups}
-    every = {"head": 1e-3, "projection": 2e-6, "backbone": 1e-6}
+    every = {"head": 1e-3, "projection": 2e-6, "backbone": 1e-6, **({"scale": 1e-2} if name == "lws" else {})}
     assert rates == ({"head": 1e-3} if METHODS[name].precompute else every)
     assert {group["weight_decay"] for group in optimizer.param_groups} == {0.5}
     grouped = [p for group in optimizer.param_groups for p in group["params"]]
     assert len(grouped) == len(set(grouped))
     assert set(grouped) == {p for p in method.parameters() if p.requires_grad}
+
+
+def running_statistics(model):
+    return {key: value.clone() for key, value in model.state_dict().items() if "running" in key or "tracked" in key}
+
+
+@pytest.mark.parametrize("mode", ["train", "labelled"])
+@pytest.mark.parametrize("name", [name for name in METHODS if len(METHODS[name].streams_of(0)) > 1])
+def test_running_statistics_follow_the_labelled_stream_alone_where_the_model_says_so(name, mode):
+    method, seen = build(name), []
+    method.model.batchnorm = mode
+    other = copy.deepcopy(method.model)
+    method.model.backbone.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].detach()))
+    method.step(**make_batches(method))
+    other.features(seen[0])  # what cross entropy is on
+    after, labelled = running_statistics(method.model), running_statistics(other)
+    alone = all(torch.equal(after[key], labelled[key]) for key in labelled)
+    assert alone == (mode == "labelled" or name == "pseudo_label")  # which leaves them alone in any case
+    assert len(seen) > 1 and len(seen[0]) % SIZES["labelled"] == 0
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if len(METHODS[name].streams_of(0)) == 1])
+def test_running_statistics_follow_an_only_stream_in_either_mode(name):
+    found = []
+    for mode in ("train", "labelled"):
+        method = build(name)
+        before = running_statistics(method.model)
+        method.model.batchnorm = mode
+        torch.manual_seed(0)
+        method.step(**make_batches(method))
+        found.append(running_statistics(method.model))
+        assert any(not torch.equal(found[-1][key], before[key]) for key in before) != method.precompute
+    assert all(torch.equal(found[0][key], found[1][key]) for key in found[0])

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from marsnb.methods.classification._parts import Batch
-from marsnb.methods.classification.pseudo_label import masked_pseudo_cross_entropy, untracked_batchnorm
+from marsnb.methods.classification.pseudo_label import masked_pseudo_cross_entropy
 from marsnb.training.classification import build_method
 from marsnb.training.spec import make_spec
 
@@ -105,13 +105,3 @@ def test_running_statistics_are_those_of_labelled_images():
     assert any("running_mean" in key for key in ours)
     for key in ours:
         assert torch.equal(ours[key], theirs[key]), key
-
-
-def test_untracked_uses_the_batch_and_comes_back():
-    model, x = build().model, batches()["unlabelled"].images
-    before = copy.deepcopy(model.state_dict())
-    with untracked_batchnorm(model):
-        inside = model(x)
-    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
-    assert torch.equal(inside, model(x))
-    assert any(not torch.equal(before[key], value) for key, value in model.state_dict().items())

@@ -10,12 +10,13 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 
+from marsnb.data.arrays import to_images as to_colour
+from marsnb.data.arrays import to_unit
 from marsnb.errors import DataError
 from marsnb.report import schematic, segmenting
 from marsnb.report.predicted import chosen, masks_of, predictions
 from marsnb.report.steps import JOINT, PSEUDO
-from marsnb.training.batches import to_unit
-from marsnb.training.pairs import open_pair_arrays, to_colour
+from marsnb.training.pairs import open_pair_arrays
 from marsnb.training.run import Result, make_spec, run
 from marsnb.training.segmentation import open_data
 from marsnb.training.spec import SegmentationSpec

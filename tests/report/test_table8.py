@@ -4,17 +4,13 @@ from types import ModuleType
 
 import pandas as pd
 import pytest
-import torch
 
 from marsnb import paths, recipes
-from marsnb.errors import TrainingError
-from marsnb.report import cost_of_steps, measure_steps, table8
+from marsnb.report import cost_of_steps, table8
 from marsnb.report.figures import figure
 from marsnb.report.ranking import ranking, ranking_text
 from marsnb.training import ledger
 from marsnb.training.spec import row_runs
-
-CPU = torch.device("cpu")
 
 
 def made_up() -> pd.DataFrame:
@@ -56,27 +52,6 @@ def test_a_time_within_the_spread_of_the_baselines_own_steps_is_undecided() -> N
     assert cost_of_steps.uncertainty(frame) == pytest.approx({"step": 1.2, "whole": 1.2, "peak": 1.0, "state": 1.0})
     text = cost_of_steps.steps_text(frame)  # 24 / 22 is within it, 3 / 1.83 is not
     assert "**It holds in part here**; undecided in time of the whole training, by how far" in text
-
-
-def test_rows_that_differ_in_start_weights_alone_are_measured_once() -> None:
-    rows = [row.id for row, _ in measure_steps.chosen("lite")]
-    assert rows[0] == "baseline" and rows[-2:] == ["ours", "mean-teacher-soft"] and len(rows) == 14
-    assert "reco-cutmix" in rows and not any("imagenet" in row for row in rows)
-
-
-def test_state_is_weights_teacher_and_momentum() -> None:
-    specs = {row.id: spec for row, spec in measure_steps.chosen("smoke")}
-    plain, taught = (measure_steps.runner(specs[name], 0, CPU) for name in ("baseline", "mean-teacher-soft"))
-    teacher = taught.state - plain.state
-    weights = teacher  # a copy of all weights and buffers, no momentum
-    assert 1.9 * weights < plain.state < 2.1 * weights
-    assert taught.peak() > plain.peak() > 0 and plain.seconds() > 0
-
-
-def test_a_measurement_that_dies_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure_steps.sys, "executable", "/bin/false")
-    with pytest.raises(TrainingError, match="measuring the steps of Table 8 ended early"):
-        measure_steps.measured("smoke", 1)
 
 
 def test_figure_is_drawn_from_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:

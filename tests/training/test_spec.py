@@ -17,7 +17,7 @@ OTHER = {
     "steps_per_epoch": 3, "batch_labelled": 17, "batch_unlabelled": 17, "lr_head": 0.1, "lr_projection": 0.1,
     "lr_backbone": 0.1, "milestones": (1,), "lr_decay": 0.5, "weight_decay": 0.1, "pretrain_steps": 7,
     "precision": "bf16-mixed",
-    "train_on": "train+val", "evaluate": ("test",),
+    "train_on": "train+val", "evaluate": ("test",), "trunk": "layer2", "views": 3, "threads": 1,
 }  # fmt: skip
 
 
@@ -42,9 +42,8 @@ def test_every_row_resolves_in_every_profile(table, profile):
         assert resolved.backbone == scale.backbone(row.backbone, row.own_backbone)
         own = {**row.overrides, **row.at.get(profile, {})}
         assert resolved.task == task
-        assert resolved.start == own.get("start", scale.start(row.start, resolved.backbone, task))
-        from_random = scale.from_random if task == "classification" and resolved.start == "random" else {}
-        wanted = {**getattr(scale, task), **from_random, **own}
+        assert resolved.start == own.get("start", scale.start(row.start, task))
+        wanted = {**getattr(scale, task), **own}
         for field, value in wanted.items():
             got = getattr(resolved, field)
             assert (list(got) if isinstance(got, tuple) else got) == value, field
@@ -59,7 +58,7 @@ def test_the_papers_settings():
         assert (resolved.epochs, resolved.milestones, resolved.lr_decay) == (30, (20, 25), 0.1)
         assert (resolved.lr_head, resolved.lr_projection, resolved.lr_backbone) == (1e-3, 1e-6, 1e-6)
         assert (resolved.batch_labelled, resolved.batch_unlabelled) == (16, 16)
-        assert (resolved.weight_decay, resolved.batchnorm, resolved.settings) == (0, "train", {})
+        assert (resolved.weight_decay, resolved.batchnorm, resolved.settings) == (0, "labelled", {})
     rates = spec().schedule
     assert (rates.lr_head, rates.lr_projection, rates.lr_backbone) == (1e-3, 1e-6, 1e-6)
     assert (rates.milestones, rates.decay) == ((20, 25), 0.1)
@@ -144,7 +143,7 @@ def test_val_is_not_scored_when_trained_on():
         ({"epochs": 0}, {}, "run setting 'epochs'.*at least 1"),
         ({"epochs": "many"}, {}, "run setting 'epochs'.*integer"),
         ({"image_size": -1}, {}, "run setting 'image_size'.*at least 1"),
-        ({"batchnorm": "off"}, {}, "run setting 'batchnorm'.*'train' or 'frozen'"),
+        ({"batchnorm": "off"}, {}, "run setting 'batchnorm'.*'train', 'frozen' or 'labelled'"),
         ({"evaluate": ["tset"]}, {}, r"run setting 'evaluate\.0'.*'val' or 'test'"),
         ({"precision": "half"}, {}, "run setting 'precision'.*32-true"),
         ({}, {"weigth_u": 1}, "method setting 'weigth_u' is unknown to SemiSupervised; known: .*weight_u"),

@@ -1,5 +1,6 @@
 """What the classification methods share: batches, parameter groups, the optimizer."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 from marsnb.methods._base import Method
 from marsnb.methods._base import Task as Task  # part of this module's interface, too
 from marsnb.methods._base import method_settings as method_settings
+from marsnb.models.batchnorm import untracked_batchnorm
 from marsnb.models.classifier import Classifier
 
 
@@ -19,6 +21,11 @@ class Schedule(Protocol):
     @property
     def weight_decay(self) -> float:
         """L2 penalty of the optimizer."""
+        ...
+
+    @property
+    def milestones(self) -> tuple[int, ...]:
+        """Epochs at which the rates decay."""
         ...
 
     def rates(self, epoch: int = 0) -> dict[str, float]:
@@ -31,7 +38,7 @@ class Batch:
     """One batch of labelled images.
 
     Attributes:
-        images: ``(B, 3, H, W)`` in [0, 1], augmented.
+        images: ``(B, 3, H, W)`` in [0, 1], augmented, or what the model's frozen trunk makes of them.
         labels: ``(B,)``, int64.
     """
 
@@ -44,7 +51,7 @@ class PairBatch:
     """One batch of pairs of views.
 
     Attributes:
-        view1, view2: ``(B, 3, H, W)`` in [0, 1]; row i of both belong together.
+        view1, view2: as ``Batch.images``; row i of both belong together.
         labels: ``(B,)``, int64; -1 where there is no label.
     """
 
@@ -75,6 +82,14 @@ class ClassificationMethod(Method):
     precompute: ClassVar[bool] = False
     """Whether the backbone is frozen and the images can be replaced by their features once and for all."""
 
+    def aside(self) -> AbstractContextManager[None]:
+        """Around a pass of images that are not as those that are scored: strong views, unlabelled ones, patches.
+
+        Inside, running statistics of batch normalisation stand still where the model has ``batchnorm="labelled"``: they
+        then follow the labelled stream alone. Otherwise it changes nothing.
+        """
+        return untracked_batchnorm(self.model) if self.model.batchnorm == "labelled" else nullcontext()
+
     def cross_entropy(self, labelled: Batch) -> Tensor:
         """Eq. 4 on a labelled batch."""
         return F.cross_entropy(self.model(labelled.images), labelled.labels)
@@ -90,9 +105,13 @@ class ClassificationMethod(Method):
         }
         return {name: [p for p in group if p.requires_grad] for name, group in groups.items()}
 
+    def rates(self, epoch: int) -> dict[str, float]:
+        """Learning rate of each group in an epoch of the schedule; a method with a group of its own adds it here."""
+        return self.schedule.rates(epoch)
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam, one group per learning rate (paper, section 6.1)."""
-        rates = self.schedule.rates()
+        rates = self.rates(0)
         groups = [{"params": p, "lr": rates[name], "name": name} for name, p in self.trained_parameters().items() if p]
         return torch.optim.Adam(groups, weight_decay=self.schedule.weight_decay)
 
@@ -100,4 +119,4 @@ class ClassificationMethod(Method):
         """Set the epoch's stage and learning rates; they depend on the epoch alone, so none is stored."""
         self.begin_epoch(self.current_epoch)
         # A stage that is half as long decays at half the epoch.
-        self.set_rates(self.schedule.rates(int(self.epoch / self.stages[self.stage])))
+        self.set_rates(self.rates(int(self.epoch / self.stages[self.stage])))

@@ -11,27 +11,31 @@ from marsnb.models.classifier import Classifier
 
 @METHODS.register("center_loss")
 class CenterLoss(ClassificationMethod):
-    """Cross entropy, and the squared distance of each feature to a learnt centre of its class.
+    """Cross entropy, and half the squared distance of each feature to the centre of its class, which follows it.
 
-    Open choices: the weight is the reference's for faces, where features are of another size; centres are parameters
-    that learn at the head's rate with the common optimizer, where the reference moves them by a rule of their own
-    (alpha 0.5); they act on the pooled features.
+    After each step the centres move by the reference's own rule, without an optimizer: they arrive at the means of
+    their classes in a few batches each, and go on following them, whatever the learning rates are.
+
+    Open choices: the weight is the reference's for faces, where features are of another size; a centre begins as the
+    mean of the first batch that shows its class, as the reference does not say where it begins; both act on the pooled
+    features.
 
     Args:
         model: backbone and heads.
         schedule: learning rates.
-        weight: of the center loss (reference: 0.003 times a half).
+        weight: lambda, of the center loss, which has the factor of a half inside (reference: 0.003).
+        alpha: share of the mean difference by which centres move at a step, 0 to 1 (reference: 0.5).
 
-    Reference: Wen et al., ECCV 2016, Eq. 5.
+    Reference: Wen et al., ECCV 2016, Eq. 2, 4 and 5.
     """
 
-    def __init__(self, model: Classifier, schedule: Schedule, *, weight: float = 0.003) -> None:
+    def __init__(self, model: Classifier, schedule: Schedule, *, weight: float = 0.003, alpha: float = 0.5) -> None:
         super().__init__(model, schedule)
         self.weight = weight
-        self.center = Center(model.head.out_features, model.head.in_features)
+        self.center = Center(model.head.out_features, model.head.in_features, alpha)
 
     def step(self, labelled: Batch) -> dict[str, Tensor]:  # type: ignore[override]
-        """L = L_ce + weight * L_center, on the same features."""
+        """L = L_ce + lambda * L_center, on the same features."""
         features = self.model.features(labelled.images)  # (B, 3, H, W) -> (B, F)
         ce = F.cross_entropy(self.model.head(self.model.dropout(features)), labelled.labels)
         drawn = self.center(features, labelled.labels)

@@ -13,11 +13,12 @@ from marsnb.models.classifier import Classifier
 class ClassifierRetraining(DecoupledMethod):
     """Cross entropy in two stages: the whole network, then a new head on the frozen backbone with balanced batches.
 
-    Open choices: the second stage is 0.33 of the run's epochs, so 10 after the paper's 30, where the reference has 10
-    after 90 or 200; it has the run's own rates and Adam, not SGD at 0.2 with a cosine; a balanced batch draws the class
-    of each image by itself, where the reference takes 4 images of each class drawn; the new head starts with Adam's
-    moments of the old one, since the optimizer is built once. The frozen backbone is in evaluation mode, so its batch
-    statistics are kept too.
+    Open choices: the second stage is as long as the first, so that the new head gets as many steps at the same rates as
+    the old one had (reference: 10 epochs after 90 or 200, at the rate of the first stage; see ``DecoupledMethod``); it
+    has the run's own rates and Adam, not SGD at 0.2 with a cosine; a balanced batch draws the class of each image by
+    itself, where the reference takes 4 images of each class drawn; the new head starts with Adam's moments of the old
+    one, since the optimizer is built once. The frozen backbone is in evaluation mode, so its batch statistics are kept
+    too.
 
     Args:
         model: backbone and heads. The second stage's head is drawn here, from torch's global generator, so that it does

@@ -18,7 +18,8 @@ class CutMix(ClassificationMethod):
     Open choices: Wang et al. give no value, so every batch is mixed, throughout training, as in the reference's
     ImageNet setting (half of them in its CIFAR setting); one rectangle is drawn per batch, as in the reference; an
     image's partner is its neighbour in the shuffled batch instead of a random one; images are mixed after the ordinary
-    augmentation.
+    augmentation. Where batch normalisation learns, its running statistics are those of mixed images, as in the
+    reference: the method has no other batch.
 
     Args:
         model: backbone and heads.
@@ -27,6 +28,8 @@ class CutMix(ClassificationMethod):
 
     Reference: Yun et al., CutMix, arXiv 1905.04899.
     """
+
+    pixels = ("labelled",)
 
     def __init__(self, model: Classifier, schedule: Schedule, *, alpha: float = 1.0) -> None:
         super().__init__(model, schedule)

@@ -36,6 +36,7 @@ class InfoNCEMethod(ClassificationMethod):
     def step(self, labelled: Batch, image_pairs: PairBatch) -> dict[str, Tensor]:  # type: ignore[override]
         """L = L_ce + weight * L_(1)."""
         ce = self.cross_entropy(labelled)
-        z1, z2 = self.model.embed_s(image_pairs.view1), self.model.embed_s(image_pairs.view2)
+        with self.aside():
+            z1, z2 = self.model.embed_s(image_pairs.view1), self.model.embed_s(image_pairs.view2)
         contrast = info_nce(z1, z2, self.temperature)
         return {"loss": ce + self.weight * contrast, "ce": ce, "info_nce": contrast}

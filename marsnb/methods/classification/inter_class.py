@@ -36,6 +36,7 @@ class InterClassMethod(ClassificationMethod):
     def step(self, labelled: Batch, class_pairs: PairBatch) -> dict[str, Tensor]:  # type: ignore[override]
         """L = L_ce + lambda_s * L_s."""
         ce = self.cross_entropy(labelled)
-        z1, z2 = self.model.embed_s(class_pairs.view1), self.model.embed_s(class_pairs.view2)
+        with self.aside():
+            z1, z2 = self.model.embed_s(class_pairs.view1), self.model.embed_s(class_pairs.view2)
         contrast = inter_class(z1, z2, self.temperature)
         return {"loss": ce + self.weight_s * contrast, "ce": ce, "inter_class": contrast}

@@ -10,6 +10,9 @@ from marsnb.methods.classification import METHODS
 from marsnb.methods.classification._parts import Batch, ClassificationMethod, Schedule, Task
 from marsnb.models.classifier import Classifier
 
+DEFERRED = 0.8
+"""Share of the epochs before re-weighting begins in the reference: 160 of 200."""
+
 
 class CosineLinear(nn.Linear):
     """A linear layer without bias, whose inputs and class vectors are scaled to unit norm: its outputs are cosines.
@@ -30,16 +33,20 @@ class CosineLinear(nn.Linear):
 class LDAMDRW(ClassificationMethod):
     """Cross entropy of cosines with a margin that is larger for rare classes, which late in training also weigh more.
 
-    Open choices: re-weighting begins at the first epoch that starts at or after ``deferred`` of the run, and its
-    weights are those of the class-balanced loss, as in the reference, whose code also divides by their sum over the
-    batch; the network's logits are the cosines themselves, so its confidences are low, and its answers the same.
+    Re-weighting begins with the first decay of the learning rate, as in the reference (epoch 160 of 200), so it has as
+    many epochs as follow that decay: 10 of the paper's 30.
+
+    Open choices: the weights are those of the class-balanced loss, as in the reference, whose code also divides by
+    their sum over the batch; the network's logits are the cosines themselves, so its confidences are low, and its
+    answers the same.
 
     Args:
         model: backbone and heads; its head is replaced by a normed one, which the margins need.
         schedule: learning rates.
         max_margin: margin of the rarest class (reference: 0.5).
         scale: of the cosines (reference: 30).
-        deferred: share of the epochs before re-weighting begins (reference: 160 of 200).
+        deferred: share of the epochs before re-weighting begins, which it does with the first epoch at or after it.
+            ``None``: the first decay decides, or `DEFERRED` where the rates never decay.
         beta: of the class-balanced weights (reference: 0.9999).
 
     Reference: Cao et al., arXiv 1906.07413, section 3.
@@ -54,7 +61,7 @@ class LDAMDRW(ClassificationMethod):
         *,
         max_margin: float = 0.5,
         scale: float = 30.0,
-        deferred: float = 0.8,
+        deferred: float | None = None,
         beta: float = 0.9999,
     ) -> None:
         super().__init__(model, schedule)
@@ -69,10 +76,12 @@ class LDAMDRW(ClassificationMethod):
 
     def reweighted(self) -> bool:
         """Whether the weights count in this epoch."""
-        return self.epoch >= self.deferred * self.task.epochs
+        if self.deferred is None and self.schedule.milestones:
+            return self.epoch >= min(self.schedule.milestones)
+        return self.epoch >= (DEFERRED if self.deferred is None else self.deferred) * self.task.epochs
 
     def step(self, labelled: Batch) -> dict[str, Tensor]:  # type: ignore[override]
-        """L = L_ldam, weighted late in training."""
+        """L = L_ldam, weighted from the first decay on."""
         cosines = self.model(labelled.images).to(torch.float32)  # (B, C)
         loss = self.ldam(cosines, labelled.labels, self.weights if self.reweighted() else None)
         return {"loss": loss, "ldam": loss}

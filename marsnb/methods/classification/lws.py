@@ -38,28 +38,52 @@ class LearnableWeightScaling(DecoupledMethod):
     """Cross entropy in two stages: the whole network, then only one scale per class with balanced batches.
 
     Open choices: a scale multiplies the whole logit, bias included, as in the reference's code (its text scales the
-    weights of a classifier without bias); the second stage is 0.33 of the run's epochs, as for ``crt``, so 10 after the
-    paper's 30, where the reference has 5 after 90 or 200; it has the run's own rates (the head's for the scales) and
-    Adam, not SGD at 0.2 with a cosine; a balanced batch draws the class of each image by itself, where the reference
-    takes 4 images of each class drawn. Backbone and head are frozen, batch statistics included.
+    weights of a classifier without bias); the second stage is as long as the first, as for ``crt`` (reference: 5 epochs
+    after 90 or 200; see ``DecoupledMethod``); it has Adam, not SGD at 0.2 with a cosine; a balanced batch draws the
+    class of each image by itself, where the reference takes 4 images of each class drawn. Backbone and head are frozen,
+    batch statistics included.
+
+    The scales have a rate of their own. A step of SGD is as long as its gradient, which is large for a scale, being a
+    sum over a whole logit; a step of Adam is about as long as the rate, for weights of a few hundredths and for scales
+    alike, which begin at 1 and have to come to several times that where classes have from six to two thousand images.
+    At the head's 1e-3, the 1,300 steps before the first decay of a run of six passes over MSL are a way of 1.3 at the
+    most; at ten times that it is 13, and the scales settle.
 
     Args:
         model: backbone and heads; its head is replaced by one with scales, which are part of it when it is scored.
         schedule: learning rates; they begin anew with the second stage.
+        rate_scale: rate of the scales, as a multiple of the head's (reference: 1, with SGD).
 
     Reference: Kang et al., Decoupling representation and classifier, arXiv 1910.09217, section 4.
     """
 
-    def __init__(self, model: Classifier, schedule: Schedule) -> None:
+    def __init__(self, model: Classifier, schedule: Schedule, *, rate_scale: float = 10.0) -> None:
         super().__init__(model, schedule)
+        self.rate_scale = rate_scale
         model.head = ScaledLinear(model.head)
+
+    @property
+    def scale(self) -> nn.Parameter:
+        """The head's scales, ``(classes,)``."""
+        assert isinstance(self.model.head, ScaledLinear)
+        return self.model.head.scale
+
+    def rates(self, epoch: int) -> dict[str, float]:
+        """As for every method, and ``scale``'s, which decays with the others."""
+        rates = super().rates(epoch)
+        return {**rates, "scale": self.rate_scale * rates["head"]}
+
+    def trained_parameters(self) -> dict[str, list[nn.Parameter]]:
+        """As for every method, but the scales are a group of their own."""
+        groups = super().trained_parameters()
+        groups["head"] = [p for p in groups["head"] if p is not self.scale]
+        return {**groups, "scale": [self.scale]}
 
     def enter(self, stage: int, first: bool) -> None:
         """Train all but the scales in the first stage, and nothing but the scales in the second."""
-        model, head = self.model, self.model.head
-        assert isinstance(head, ScaledLinear)
+        model = self.model
         if stage == 0:
-            train_only(model, model.backbone, head)
-            head.scale.requires_grad_(False)
+            train_only(model, model.backbone, model.head)
+            self.scale.requires_grad_(False)
         else:
-            train_only(model, head.scale)
+            train_only(model, self.scale)

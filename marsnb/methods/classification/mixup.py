@@ -16,7 +16,8 @@ class MixUp(ClassificationMethod):
     Open choices: alpha, for which Wang et al. give no value, is 0.2, the reference's for ImageNet, since these images
     are of ImageNet's size, and not its 1.0 for CIFAR; every batch is mixed, throughout training; one lambda is drawn
     per batch, as in the reference; an image's partner is its neighbour in the shuffled batch instead of a random one;
-    images are mixed after the ordinary augmentation.
+    images are mixed after the ordinary augmentation. Where batch normalisation learns, its running statistics are those
+    of mixed images, as in the reference: the method has no other batch.
 
     Args:
         model: backbone and heads.
@@ -25,6 +26,8 @@ class MixUp(ClassificationMethod):
 
     Reference: Zhang et al., mixup, arXiv 1710.09412.
     """
+
+    pixels = ("labelled",)
 
     def __init__(self, model: Classifier, schedule: Schedule, *, alpha: float = 0.2) -> None:
         super().__init__(model, schedule)

@@ -1,29 +1,14 @@
 """Pseudo-labels: the network's own sure guesses as labels of unlabelled images."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from marsnb.methods.classification import METHODS
 from marsnb.methods.classification._parts import Batch, ClassificationMethod, Schedule
+from marsnb.models.batchnorm import untracked_batchnorm
 from marsnb.models.classifier import Classifier
-
-
-@contextmanager
-def untracked_batchnorm(module: nn.Module) -> Iterator[None]:
-    """Inside, batch normalisation uses the batch's statistics as before, but its running ones stand still."""
-    tracked = [part for part in module.modules() if isinstance(part, _BatchNorm) and part.track_running_stats]
-    for part in tracked:
-        part.track_running_stats = False
-    try:
-        yield
-    finally:
-        for part in tracked:
-            part.track_running_stats = True
 
 
 def masked_pseudo_cross_entropy(logits: Tensor, threshold: float) -> tuple[Tensor, Tensor]:

@@ -45,6 +45,7 @@ class S4LJigsaw(ClassificationMethod):
     """
 
     streams: ClassVar[tuple[str, ...]] = ("labelled", "unlabelled")
+    pixels = ("labelled", "unlabelled")
     orders: Tensor
 
     def __init__(
@@ -87,5 +88,6 @@ class S4LJigsaw(ClassificationMethod):
     def step(self, labelled: Batch, unlabelled: Batch) -> dict[str, Tensor]:  # type: ignore[override]
         """L = L_ce + weight * (L_jigsaw of unlabelled + L_jigsaw of labelled) / 2."""
         ce = self.cross_entropy(labelled)
-        jigsaw = (self.jigsaw(labelled.images) + self.jigsaw(unlabelled.images)) / 2
+        with self.aside():
+            jigsaw = (self.jigsaw(labelled.images) + self.jigsaw(unlabelled.images)) / 2
         return {"loss": ce + self.weight * jigsaw, "ce": ce, "jigsaw": jigsaw}

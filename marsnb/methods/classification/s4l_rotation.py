@@ -35,7 +35,8 @@ class S4LRotation(ClassificationMethod):
     the head's rate and is dropped afterwards.
 
     Open choices: labelled and unlabelled copies are two forward passes, so each has batch statistics of its own;
-    unlabelled images get the ordinary augmentation and the project's batch; images are square. S4L averages its
+    unlabelled images get the ordinary augmentation and the project's batch; images are square. Turned labelled copies
+    count in the running statistics of batch normalisation, as cross entropy is on them all. S4L averages its
     prediction over the four rotations of a test image; here the upright image alone is scored.
 
     Args:
@@ -47,6 +48,7 @@ class S4LRotation(ClassificationMethod):
     """
 
     streams: ClassVar[tuple[str, ...]] = ("labelled", "unlabelled")
+    pixels = ("labelled", "unlabelled")
 
     # departure: not scored on the average of four rotations as in S4L; every method of the project is scored by one
     # pass of the upright image, so that none has more computation at the test than another.
@@ -62,7 +64,8 @@ class S4LRotation(ClassificationMethod):
         features = model.features(rotated_copies(labelled.images))  # (B, 3, S, S) -> (4B, F)
         ce = F.cross_entropy(model.head(model.dropout(features)), labelled.labels.repeat(TURNS))
         known = F.cross_entropy(self.rotation_head(features), rotation_labels(labelled.images))
-        others = model.features(rotated_copies(unlabelled.images))  # (U, 3, S, S) -> (4U, F)
+        with self.aside():
+            others = model.features(rotated_copies(unlabelled.images))  # (U, 3, S, S) -> (4U, F)
         unknown = F.cross_entropy(self.rotation_head(others), rotation_labels(unlabelled.images))
         rotation = (known + unknown) / 2
         return {"loss": ce + self.weight * rotation, "ce": ce, "rotation": rotation}

@@ -48,7 +48,8 @@ class SemiSupervised(ClassificationMethod):
         """L = L_ce + lambda_s * L_s + lambda_u * L_u."""
         model = self.model
         ce = self.cross_entropy(labelled)
-        contrast = inter_class(model.embed_s(class_pairs.view1), model.embed_s(class_pairs.view2), self.temperature)
-        alike = similarity(model.embed_u(unlabelled_pairs.view1), model.embed_u(unlabelled_pairs.view2))
+        with self.aside():
+            contrast = inter_class(model.embed_s(class_pairs.view1), model.embed_s(class_pairs.view2), self.temperature)
+            alike = similarity(model.embed_u(unlabelled_pairs.view1), model.embed_u(unlabelled_pairs.view2))
         loss = ce + self.weight_s * contrast + self.weight_u * alike
         return {"loss": loss, "ce": ce, "inter_class": contrast, "similarity": alike}

@@ -32,5 +32,6 @@ class SimilarityMethod(ClassificationMethod):
     def step(self, labelled: Batch, unlabelled_pairs: PairBatch) -> dict[str, Tensor]:  # type: ignore[override]
         """L = L_ce + lambda_u * L_u."""
         ce = self.cross_entropy(labelled)
-        alike = similarity(self.model.embed_u(unlabelled_pairs.view1), self.model.embed_u(unlabelled_pairs.view2))
+        with self.aside():
+            alike = similarity(self.model.embed_u(unlabelled_pairs.view1), self.model.embed_u(unlabelled_pairs.view2))
         return {"loss": ce + self.weight_u * alike, "ce": ce, "similarity": alike}

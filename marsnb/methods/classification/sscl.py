@@ -1,7 +1,7 @@
 """SsCL: a classifier and a contrastive branch that correct each other, in our own reading."""
 
 import copy
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from marsnb.methods.classification import METHODS
 from marsnb.methods.classification._parts import Batch, ClassificationMethod, PairBatch, Schedule
-from marsnb.models.classifier import Classifier, freeze_batchnorm
+from marsnb.models.classifier import Classifier
 
 
 def update_momentum(query: nn.Module, key: nn.Module, momentum: float) -> None:
@@ -59,7 +59,7 @@ class SsCL(ClassificationMethod):
 
     No code of SsCL is public and Wang et al. give no settings; what follows is our own reading of the idea. The
     first view of an unlabelled image passes the model: class distribution p and query q (projection H_u). The second
-    passes a momentum copy of backbone and H_u: its key. A queue holds past keys with the p of their images.
+    passes H_u of a momentum copy of the model: its key. A queue holds past keys with the p of their images.
 
     - From contrast to classes: p is mixed with the queue's distributions, weighted by similarity to q. The image gets
       its most probable class as label if that is sure enough; otherwise it counts as 0 in the mean over the batch.
@@ -108,18 +108,11 @@ class SsCL(ClassificationMethod):
         super().__init__(model, schedule)
         self.weight_pseudo, self.weight_contrast = weight_pseudo, weight_contrast
         self.temperature, self.momentum, self.threshold, self.mix = temperature, momentum, threshold, mix
-        self.key = copy.deepcopy(nn.Sequential(model.backbone, model.project_u)).requires_grad_(False)
+        self.key = copy.deepcopy(model).requires_grad_(False)
         width = model.project_u(torch.zeros(1, model.head.in_features)).shape[1]
         self.register_buffer("keys", torch.zeros(queue, width))  # newest first
         self.register_buffer("chances", torch.zeros(queue, model.head.out_features))
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
-
-    def train(self, mode: bool = True) -> Self:
-        """As ``nn.Module.train``, but frozen batch normalisation stays so in the momentum copy too."""
-        super().train(mode)
-        if self.model.batchnorm == "frozen":
-            freeze_batchnorm(self.key)
-        return self
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor, chances: Tensor) -> None:
@@ -133,12 +126,13 @@ class SsCL(ClassificationMethod):
         """L = L_ce + weight_pseudo * L_pseudo + weight_contrast * L_contrast."""
         model = self.model
         ce = self.cross_entropy(labelled)
-        features = model.features(unlabelled_pairs.view1)  # (B, 3, H, W) -> (B, F)
+        with self.aside():
+            features = model.features(unlabelled_pairs.view1)  # (B, 3, H, W) -> (B, F)
         logits, raw = model.head(model.dropout(features)), model.project_u(features)  # (B, C), (B, D)
         if self.training:
-            update_momentum(nn.Sequential(model.backbone, model.project_u), self.key, self.momentum)
+            update_momentum(model, self.key, self.momentum)
         with torch.no_grad():
-            raw_keys = self.key(unlabelled_pairs.view2)  # (B, 3, H, W) -> (B, D)
+            raw_keys = self.key.embed_u(unlabelled_pairs.view2)  # (B, 3, H, W) -> (B, D)
         with torch.autocast(device_type=raw.device.type, enabled=False):
             logits, queries = logits.float(), F.normalize(raw.float())
             keys, p = F.normalize(raw_keys.float()), logits.detach().softmax(dim=1)

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from marsnb.errors import RecipeError
 from marsnb.losses._elements import IGNORE_INDEX, expectation
 from marsnb.methods.segmentation._mixing import MIXINGS
 from marsnb.methods.segmentation._parts import MaskBatch, PolySchedule, SegmentationMethod
+from marsnb.models.batchnorm import untracked_batchnorm
 from marsnb.models.ema import EMA
 from marsnb.models.segmenter import Segmenter
 
@@ -50,12 +51,12 @@ class PseudoBatch:
     """Images, mixed or not, with what a teacher sees in them.
 
     Attributes:
-        images: ``(B, 3, H, W)``.
+        images: ``(B, 3, H, W)``; where nothing is mixed, as they came.
         labels: the teacher's class, ``(B, H, W)``, int64; 255 where nothing is shown.
         confidence: its probability, ``(B, H, W)``, float32; 0 where nothing is shown.
     """
 
-    images: Tensor
+    images: Any
     labels: Tensor
     confidence: Tensor
 
@@ -86,7 +87,10 @@ class TeacherMethod(SegmentationMethod):
     ClassMix's, cross entropy with the teacher's classes, weighted by the share of sure pixels (CutMix for segmentation
     takes the squared difference of probabilities, weighted by that share); images are mixed after the augmentation that
     all methods have, without a further colour jitter; an image's partner is its neighbour in the shuffled batch; the
-    teacher predicts in evaluation mode; scores are the student's, as for the other methods.
+    teacher predicts in evaluation mode; scores are the student's, as for the other methods. The second batch is
+    normalised by its own statistics but leaves the running ones alone, so that the network that is scored has those of
+    whole images only (in the references, half of what enters them has holes or seams). Where nothing is mixed the same
+    holds, though it would do no harm, so that rows differ in the mixing alone.
 
     Args:
         model: backbone and heads.
@@ -100,6 +104,7 @@ class TeacherMethod(SegmentationMethod):
     """
 
     streams: ClassVar[tuple[str, ...]] = ("labelled", "unlabelled")
+    pixels: tuple[str, ...] = ("unlabelled",)
     mixing = "none"
 
     def __init__(
@@ -116,9 +121,11 @@ class TeacherMethod(SegmentationMethod):
         self.teacher = EMA(model, decay)
 
     @torch.no_grad()
-    def pseudo_batch(self, images: Tensor) -> PseudoBatch:
+    def pseudo_batch(self, images: Any) -> PseudoBatch:
         """Images that the teacher labels, then mixed with their labels and confidences, ``(B, 3, H, W)``."""
         confidence, labels = self.teacher(images).float().softmax(dim=1).max(dim=1)  # (B, H, W) each
+        if self.mixing == "none":
+            return PseudoBatch(images, labels, confidence)
         mix = MIXINGS[self.mixing](labels, self.model.num_classes)
         # A blank is the mean colour, which the network's normalisation turns into 0.
         return PseudoBatch(mix(images, self.model.input_mean), mix(labels, IGNORE_INDEX), mix(confidence, 0.0))
@@ -128,7 +135,9 @@ class TeacherMethod(SegmentationMethod):
         self.teacher.update(self.model)
         pseudo = self.pseudo_batch(unlabelled.images)
         ce = self.cross_entropy(self.model(labelled.images), labelled.labels)
-        consistency, sure = pseudo.cross_entropy(self.model(pseudo.images), self.threshold)
+        with untracked_batchnorm(self.model):
+            pseudo_logits = self.model(pseudo.images)
+        consistency, sure = pseudo.cross_entropy(pseudo_logits, self.threshold)
         return {"loss": ce + self.weight * consistency, "ce": ce, "pseudo": consistency, "sure": sure}
 
 

@@ -1,7 +1,7 @@
 """What the segmentation methods share: batches, the optimizer, cross entropy over labelled pixels."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -35,11 +35,13 @@ class MaskBatch:
     """One batch of images with their masks.
 
     Attributes:
-        images: ``(B, 3, H, W)`` in [0, 1], augmented; grey images carry three equal channels.
+        images: ``(B, 3, H, W)`` in [0, 1], augmented; grey images carry three equal channels. Or what the model's
+            frozen trunk makes of them, where a method does not name the stream in ``pixels``: of that a method knows
+            nothing but that the model takes it.
         labels: ``(B, H, W)``, int64; 255 where there is no label.
     """
 
-    images: Tensor
+    images: Any
     labels: Tensor
 
 

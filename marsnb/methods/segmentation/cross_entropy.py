@@ -3,7 +3,8 @@
 from torch import Tensor
 
 from marsnb.methods.segmentation import METHODS
-from marsnb.methods.segmentation._parts import MaskBatch, SegmentationMethod
+from marsnb.methods.segmentation._parts import MaskBatch, PolySchedule, SegmentationMethod
+from marsnb.models.segmenter import Segmenter
 
 
 @METHODS.register("cross_entropy")
@@ -13,9 +14,20 @@ class CrossEntropy(SegmentationMethod):
     Args:
         model: backbone and heads; the contrastive head is not used.
         schedule: learning rates.
+        step_count: steps of the run's epochs each, the rate beginning anew with each (2, as the paper's method has with
+            cross entropy).
 
     Reference: paper, Eq. 8 and Table 9, "Baseline".
     """
+
+    def __init__(self, model: Segmenter, schedule: PolySchedule, *, step_count: int = 2) -> None:
+        super().__init__(model, schedule)
+        self.step_count = step_count
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """Names of the steps."""
+        return ("joint",) * self.step_count
 
     def step(self, labelled: MaskBatch) -> dict[str, Tensor]:  # type: ignore[override]
         """L = L_ce."""

@@ -8,6 +8,7 @@ from marsnb.losses.regional_contrast import draw_regions, regional_contrast
 from marsnb.methods.segmentation import METHODS
 from marsnb.methods.segmentation._consistency import TeacherMethod, checked_mixing
 from marsnb.methods.segmentation._parts import MaskBatch, PolySchedule
+from marsnb.models.batchnorm import untracked_batchnorm
 from marsnb.models.segmenter import Segmenter
 
 
@@ -52,6 +53,7 @@ class ReCo(TeacherMethod):
     ) -> None:
         super().__init__(model, schedule, weight=weight, decay=decay, threshold=threshold)
         self.mixing = checked_mixing(mixing)
+        self.pixels = () if self.mixing == "none" else ("unlabelled",)
         self.weight_reco, self.weak, self.temperature = weight_reco, weak, temperature
         self.queries, self.keys = queries, keys
 
@@ -77,7 +79,8 @@ class ReCo(TeacherMethod):
         self.teacher.update(self.model)
         pseudo = self.pseudo_batch(unlabelled.images)
         logits, embeddings = self.model.both(labelled.images)
-        pseudo_logits, pseudo_embeddings = self.model.both(pseudo.images)
+        with untracked_batchnorm(self.model):
+            pseudo_logits, pseudo_embeddings = self.model.both(pseudo.images)
         ce = self.cross_entropy(logits, labelled.labels)
         consistency, sure = pseudo.cross_entropy(pseudo_logits, self.threshold)
         likely = torch.where(pseudo.confidence >= self.weak, pseudo.labels, IGNORE_INDEX)

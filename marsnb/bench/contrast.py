@@ -1,6 +1,6 @@
 """Seconds and peak memory of Eq. 6 and Eq. 7, forward and backward, on feature maps that grow.
 
-``python -m marsnb.report.measure_contrast BUDGET_GIB`` prints the numbers as JSON. `measured` runs it so: what is
+``python -m marsnb.bench.contrast BUDGET_GIB`` prints the numbers as JSON. `measured` runs it so: what is
 measured neither grows the caller nor takes it along where memory runs out.
 """
 
@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+from marsnb.bench.apart import run_apart
 from marsnb.losses.element_wise import element_wise
 from marsnb.losses.element_wise_naive import element_wise_naive
-from marsnb.report.apart import run_apart
 from marsnb.training.provenance import device_name
 
 SIDES = (8, 16, 32, 48, 64, 96, 128)
@@ -152,7 +152,7 @@ def measured(budget_gib: float) -> pd.DataFrame:
         TrainingError: the process ended early, most likely for want of memory.
     """
     found = run_apart(
-        "marsnb.report.measure_contrast", budget_gib, what="Eq. 6",
+        "marsnb.bench.contrast", budget_gib, what="Eq. 6",
         fix=f"lower the memory budget of {budget_gib:g} GiB",
     )  # fmt: skip
     stopped = found["stopped"] or {"side": 0, "need": 0}

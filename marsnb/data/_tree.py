@@ -1,0 +1,105 @@
+"""Folders and lists as people have them: unpacked twice, saved by another system, with files that are no images."""
+
+import codecs
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from marsnb.errors import DataError
+
+DEPTH = 3  # folders below the one of data sets that are looked into
+MOST = 2_000  # folders looked into; a home folder may have any number
+SHOWN = 3  # names given of files left out
+
+
+def folders_within(root: Path, depth: int = DEPTH) -> Iterator[Path]:
+    """The folders below ``root``, the nearest first and those of one level backwards by name.
+
+    Hidden folders and the one of macOS's resource forks are left out; so are folders that may not be read.
+    """
+    level, seen = [root], 0
+    for _ in range(depth):
+        below: list[Path] = []
+        for folder in level:
+            try:
+                with os.scandir(folder) as entries:  # which need not ask for each of thousands of images what it is
+                    below += [Path(e.path) for e in entries if e.name[0] != "." and e.name != "__MACOSX" and e.is_dir()]
+            except OSError:
+                continue
+            seen += 1
+            if seen > MOST:
+                return
+        level = sorted(below, reverse=True)
+        yield from level
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines of a text file that are not blank, whatever its line ends; a byte order mark is not part of them.
+
+    Raises:
+        DataError: the file is neither UTF-8 nor marked as UTF-16.
+        FileNotFoundError: there is none.
+    """
+    content = path.read_bytes()
+    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return [line for line in content.decode("utf-16" if marked else "utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is no text in UTF-8: save it as UTF-8") from None
+
+
+def last_part(path: str) -> str:
+    """File name of a path that was written on any system: with slashes, backslashes or neither."""
+    return path.replace("\\", "/").rpartition("/")[2]
+
+
+def left_out(reasons: dict[str, list[str]]) -> str:
+    """A few words on files that are not used: how many for each reason, and the first of them; empty without any."""
+    parts = []
+    for reason, names in sorted(reasons.items()):
+        shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+        parts.append(f"{len(names):,} {reason} ({shown})")
+    return "; ".join(parts)
+
+
+def endings(folder: Path) -> str:
+    """How many files of each ending a folder and its subfolders have, the most frequent first: ``3 .IMG, 3 .LBL``."""
+    count: dict[str, int] = {}
+    for path in folder.rglob("*"):
+        if path.name[0] != "." and path.is_file():
+            count[path.suffix] = count.get(path.suffix, 0) + 1
+    ranked = sorted(count.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{number:,} {suffix or 'without an ending'}" for suffix, number in ranked[:SHOWN])
+
+
+def files_by_stem(folder: Path, suffixes: frozenset[str], ending: str = "") -> dict[str, Path]:
+    """Files of a folder by their stem without ``ending``; hidden ones are left out, a missing folder is empty."""
+    if not folder.is_dir():
+        return {}
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.name[0] != ".")
+    return {path.stem.removesuffix(ending): path for path in found}
+
+
+def other_files(folder: Path, suffixes: frozenset[str]) -> list[str]:
+    """Names of the files of a folder with another ending, without hidden ones."""
+    if not folder.is_dir():
+        return []
+    found = (path for path in folder.iterdir() if path.suffix.lower() not in suffixes and path.name[0] != ".")
+    return sorted(path.name for path in found if path.is_file())
+
+
+def almost(images: Mapping[str, Path], labels: Mapping[str, Path]) -> str:
+    """An image and a label, each without the other, of one clock: their names differ in case or ending.
+
+    Args:
+        images: stem to file.
+        labels: the same.
+
+    Returns:
+        Both names, to show them; empty if there are no such two.
+    """
+    clocks = {stem.lower()[:13]: stem for stem in sorted(images.keys() - labels.keys(), reverse=True)}
+    for stem in sorted(labels.keys() - images.keys()):
+        if stem.lower()[:13] in clocks:
+            return f"{images[clocks[stem.lower()[:13]]].name} and {labels[stem].name}"
+    return ""

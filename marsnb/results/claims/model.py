@@ -1,0 +1,174 @@
+"""A sentence of the paper, the parts that it is checked in, and the one rule of verdicts."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from marsnb import paths
+from marsnb.errors import RecipeError
+from marsnb.results.intervals import ENOUGH, Value
+
+HOLDS, FAILS, OPEN, UNTESTED = "holds", "does not hold", "undecided", "not tested"
+VERDICTS = (HOLDS, FAILS, OPEN, UNTESTED)
+_PLAIN = (
+    (r"\$", ""),
+    (r"\\mathcal\{L\}_\{(?:cls|seg)\}\^(\w)", r"L_\1"),
+    (r"\\?(?:lambda|λ)_\{(?:cls|seg)\}\^(\w)", r"λ_\1"),
+    (r"\*", ""), (r" ?\[\d+\]", ""), (r" +([.,])", r"\1"),
+)  # fmt: skip
+
+
+class Claim(BaseModel):
+    """A sentence of the paper.
+
+    Attributes:
+        id: its name, unique.
+        section: of the paper.
+        quote: the paper's words; `` ... `` where some are left out.
+        kind: what may test it: at any scale, on real images, or at the paper's own settings.
+        check: name of a check; the other fields are what it compares.
+        rows: ``TABLE/ROW`` of recipes, ``TABLE/ROW@METRIC`` for another metric than the table's.
+        pairs: two rows each, the first claimed to lie above the second.
+        metrics: of the table's runs; its own by default.
+        curve: metric per epoch; a ``*`` in it stands for each of ``metrics``.
+        between: bounds that the sentence names.
+        says: number that the sentence names, where no table of the paper has it.
+        table: number of the table of counts.
+        classes: classes whose share goes ``up`` or ``down``.
+        total: what is counted.
+        near: classes that the sentence is about: two that lie near to each other, or one that is scattered.
+        note: what was measured, in words.
+        why: why nothing measures it (check ``untested``).
+        at: fields that differ in one profile, by its name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    section: str
+    quote: str
+    kind: Literal["mechanism", "direction", "amount", "data"]
+    check: str
+    rows: tuple[str, ...] = ()
+    pairs: tuple[tuple[str, str], ...] = ()
+    metrics: tuple[str, ...] = ()
+    curve: str = ""
+    between: tuple[float, float] | None = None
+    says: float | None = None
+    table: int = 0
+    classes: dict[str, Literal["up", "down"]] = {}
+    total: str = ""
+    near: tuple[str, ...] = ()
+    note: str = ""
+    why: str = ""
+    at: dict[str, dict[str, Any]] = {}
+
+    @property
+    def terms(self) -> list[str]:
+        """Every row it names."""
+        return [*self.rows, *(term for pair in self.pairs for term in pair)]
+
+    @property
+    def curves(self) -> list[tuple[str, str]]:
+        """Every curve it names, with the metric that it is of."""
+        return [(metric, self.curve.replace("*", metric)) for metric in self.metrics or ("",)]
+
+    @property
+    def plain(self) -> str:
+        """The quote without the mark-up of formulas."""
+        text = self.quote
+        for pattern, instead in _PLAIN:
+            text = re.sub(pattern, instead, text)
+        return text
+
+    def for_profile(self, profile: str) -> "Claim":
+        """The claim as this profile tests it."""
+        return Claim.model_validate(self.model_dump() | self.at[profile]) if profile in self.at else self
+
+
+@cache
+def load() -> tuple[Claim, ...]:
+    """All claims of ``recipes/claims.yaml``, in the order of the paper.
+
+    Raises:
+        RecipeError: one has an unknown key, lacks one, or has a value of the wrong kind.
+    """
+    text = yaml.safe_load((paths.recipes() / "claims.yaml").read_text(encoding="utf-8"))
+    try:
+        return tuple(Claim.model_validate(entry) for entry in text["claims"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RecipeError(f"claims.yaml: {where}: {first['msg'].lower()}; see marsnb/results/claims/model.py") from None
+
+
+class Untested(Exception):  # noqa: N818  (no error: a verdict, and its reason)
+    """Why a claim cannot be tested here: ``REASON`` or ``REASON: ROW``."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One comparison of a claim.
+
+    Attributes:
+        label: what was compared.
+        verdict: one of ``VERDICTS``.
+        value: the measured number, where there is one.
+        unit: its unit.
+        paper: the paper's number for the same.
+        why: why it was not tested, or is undecided whatever its interval says.
+        note: what was measured, in words.
+    """
+
+    label: str
+    verdict: str
+    value: Value | None = None
+    unit: str = "points"
+    paper: float | None = None
+    why: str = ""
+    note: str = ""
+
+
+def part_of(label: str, make: Callable[..., Part], *given: Any) -> Part:
+    """``make(*given)``, or why it cannot be tested; undecided where fewer than three seeds stand behind it."""
+    try:
+        part = make(*given)
+    except Untested as reason:
+        return Part(label, UNTESTED, why=str(reason))
+    if part.value and 0 < part.value.n < ENOUGH:
+        seeds = "one seed" if part.value.n == 1 else f"{part.value.n} seeds"
+        return replace(part, verdict=OPEN, why=f"{seeds}, and a verdict needs {ENOUGH}")
+    return part
+
+
+def within(value: Value, low: float, high: float) -> str:
+    """``holds`` where the whole interval lies between two bounds, ``does not hold`` where none of it does."""
+    if value.low > low and value.high < high:
+        return HOLDS
+    return FAILS if value.high <= low or value.low >= high else OPEN
+
+
+def agrees(value: Value, paper: float, difference: bool) -> str:
+    """``does not hold`` where the interval leaves the paper's number out; ``undecided`` where it has 0 in it as well.
+
+    Args:
+        value: the measured number.
+        paper: the paper's.
+        difference: whether 0 would mean that there is no effect.
+    """
+    if not value.low <= paper <= value.high:
+        return FAILS
+    return HOLDS if value.known and not (difference and value.low <= 0 <= value.high) else OPEN
+
+
+def combine(verdicts: list[str]) -> str:
+    """The verdict on a sentence about several rows."""
+    for verdict in (FAILS, UNTESTED, OPEN):  # one that fails is enough, whatever else was not run
+        if verdict in verdicts:
+            return verdict
+    return HOLDS if verdicts else UNTESTED

@@ -1,0 +1,122 @@
+"""Checks of a claim on what rows of tables reach."""
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from math import inf
+
+from marsnb import recipes
+from marsnb.results.claims.evidence import Evidence, name_of, paired, paper_of
+from marsnb.results.claims.model import UNTESTED, Claim, Part, Untested, agrees, part_of, within
+from marsnb.results.intervals import PERCENT, Value, over_seeds
+
+Pair = tuple[str, str]
+
+
+def _paper_gain(pair: Pair, metric: str) -> float | None:
+    first, second = (paper_of(term, metric) for term in pair)
+    return None if first is None or second is None else first - second
+
+
+def _pairs(claim: Claim, pairs: list[Pair]) -> Iterator[tuple[str, Pair, str]]:
+    for pair in pairs:
+        for metric in claim.metrics or ("",):
+            yield f"{name_of(pair[0])} over {name_of(pair[1], metric)}", pair, metric
+
+
+def _above(evidence: Evidence, claim: Claim, pairs: list[Pair]) -> list[Part]:
+    def part(label: str, pair: Pair, metric: str) -> Part:
+        if claim.curve:
+            evidence.same_start(pair)
+            value = paired(*(evidence.last(term, claim.curve) for term in pair))
+            return Part(label, within(value, 0, inf), value, "dimensions")
+        value = evidence.gain(pair, metric)
+        return Part(label, within(value, 0, inf), value, paper=_paper_gain(pair, metric))
+
+    return [part_of(given[0], part, *given) for given in _pairs(claim, pairs)]
+
+
+def above(evidence: Evidence, claim: Claim) -> list[Part]:
+    """The first row of each pair lies above the second."""
+    return _above(evidence, claim, list(claim.pairs))
+
+
+def ordered(evidence: Evidence, claim: Claim) -> list[Part]:
+    """The rows fall from the first to the last."""
+    return _above(evidence, claim, list(pairwise(claim.rows)))
+
+
+def best(evidence: Evidence, claim: Claim) -> list[Part]:
+    """Each row lies above every other of its table that is no control, and no other network."""
+    pairs = []
+    for term in claim.rows:
+        table, mine = term.split("/", 1)
+        if table not in recipes.trainable():
+            return [Part(term, UNTESTED, why=f"no recipe yet: {table}")]
+        rows = [row for row in recipes.load_table(table).rows if not row.control and not row.own_backbone]
+        pairs += [(term, f"{table}/{row.id}") for row in rows if row.id != mine]
+    return _above(evidence, claim, pairs)
+
+
+def alike(evidence: Evidence, claim: Claim) -> list[Part]:
+    """The rows of each pair differ by less than the larger of the paper's own two spreads over seeds."""
+
+    def part(label: str, pair: Pair, metric: str) -> Part:
+        value = evidence.gain(pair, metric)
+        numbers = [recipes.load_table(table).row(row).paper for table, row in (term.split("/", 1) for term in pair)]
+        margin = max((number.std or 0.0) if number else 0.0 for number in numbers)
+        return Part(label, within(value, -margin, margin), value, paper=_paper_gain(pair, metric))
+
+    return [part_of(given[0], part, *given) for given in _pairs(claim, list(claim.pairs))]
+
+
+def _numbers(evidence: Evidence, claim: Claim, judge: Callable[[Value, float | None, bool], str]) -> list[Part]:
+    """Gains of the claim's pairs and accuracies of its rows, each judged."""
+
+    def gain(label: str, pair: Pair, metric: str) -> Part:
+        value, paper = evidence.gain(pair, metric), _paper_gain(pair, metric)
+        return Part(label, judge(value, paper, True), value, paper=paper)
+
+    def level(label: str, term: str, metric: str) -> Part:
+        value, paper = evidence.value(term, metric), paper_of(term, metric)
+        return Part(label, judge(value, paper, False), value, "%", paper)
+
+    levels = [(name_of(term, metric), term, metric) for term in claim.rows for metric in claim.metrics or ("",)]
+    gains = [part_of(given[0], gain, *given) for given in _pairs(claim, list(claim.pairs))]
+    return gains + [part_of(given[0], level, *given) for given in levels]
+
+
+def amount(evidence: Evidence, claim: Claim) -> list[Part]:
+    """The measured number agrees with the one that the paper's table gives."""
+
+    def judge(value: Value, paper: float | None, difference: bool) -> str:
+        if paper is None:
+            raise Untested("the paper prints no number for it")
+        return agrees(value, paper, difference)
+
+    return _numbers(evidence, claim, judge)
+
+
+def between(evidence: Evidence, claim: Claim) -> list[Part]:
+    """The measured numbers lie between the two that the sentence names."""
+    assert claim.between is not None
+    low, high = claim.between
+    return _numbers(evidence, claim, lambda value, paper, difference: within(value, low, high))
+
+
+def perfect(evidence: Evidence, claim: Claim) -> list[Part]:
+    """As many classes as the sentence names are right on every test image."""
+    assert claim.says is not None
+    says = claim.says
+
+    def part(term: str) -> Part:
+        mine = evidence.row(term)
+        right = (mine["value"] >= PERCENT) & mine["metric"].str.startswith("top1/")
+        value = over_seeds(list(right.groupby(mine["seed"]).sum().astype(float)))
+        return Part(name_of(term), agrees(value, says, difference=False), value, "classes", says)
+
+    return [part_of(name_of(term), part, term) for term in claim.rows]
+
+
+def untested(evidence: Evidence, claim: Claim) -> list[Part]:
+    """Nothing in this project measures it; the claim says why."""
+    return [Part("", UNTESTED, why=claim.why)]
