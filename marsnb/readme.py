@@ -1,4 +1,4 @@
-"""The generated parts of README.md and of the site's pages: between ``<!-- generated: NAME -->`` and ``<!-- end -->``."""
+"""The generated parts of README.md and of the site's pages, from ``<!-- generated: NAME -->`` to ``<!-- end -->``."""
 
 import inspect
 import re
