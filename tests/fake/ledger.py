@@ -20,8 +20,8 @@ def run_lines(key: str, seed: int = 0, top1: float = 0.8, **changes: object) -> 
     """The lines of one run."""
     run = {
         "run_id": f"{key}-abc123-s{seed}", "recipe": "table04/x", "task": "classification", "method": "m",
-        "backbone": "b", "start": "s", "data": "msl", "fingerprint": "abc123def", "seed": seed, "epochs": 6,
-        "steps": 360, "device": "cpu", "seconds": 60.0, "images_per_s": 50.0, "peak_memory": 1, "versions": "v",
+        "backbone": "b", "start": "s", "data": "msl", "fingerprint": "abc123def", "labelled": "lab1", "seed": seed,
+        "epochs": 6, "steps": 360, "device": "cpu", "seconds": 60.0, "images_per_s": 50.0, "peak_memory": 1, "versions": "v",
         "commit": "c", "date": "2026-01-01",
     } | changes  # fmt: skip
     n = sum(CLASSES.values())
@@ -42,7 +42,8 @@ def pixel_lines(key: str, seed: int = 0, value: float = 0.6, **changes: object) 
     run = run_lines(key, seed)[0] | {"task": "segmentation", "data": "ai4mars", "n": 90} | changes
     values = {metric: value + off for metric, off in PIXELS.items()}
     values |= {f"{m}_{end}": values[m] + off for m in PIXELS for end, off in (("low", -0.02), ("high", 0.02))}
-    return [{**run, "split": "test", "metric": metric, "value": number} for metric, number in values.items()]
+    splits = ("test", "val")
+    return [{**run, "split": split, "metric": m, "value": number} for split in splits for m, number in values.items()]
 
 
 def write_pixels(run_id: str, right: float, images: int = 40, seed: int = 0) -> None:
@@ -86,15 +87,17 @@ def fill(
 ) -> pd.DataFrame:
     """Write a ledger in which every row of a table but ``leave_out`` was run; returns it as read back.
 
-    ``top1`` gives accuracies by row; the others rise from row to row. Of a table of segmentation, the four metrics lie
-    around that value.
+    ``top1`` gives accuracies by row, also to those that share its run; the others rise from row to row. Of a table of
+    segmentation, the four metrics lie around that value.
     """
     of_task = pixel_lines if load_table(number).task == "segmentation" else run_lines
     runs: dict[str, list[dict]] = {}
-    for i, (row, key, _) in enumerate(row_runs(number, profile)):
-        if row.id in leave_out:
+    given = {key: top1[row.id] for row, key, _ in row_runs(number, profile) if top1 and row.id in top1}
+    left = {key for row, key, _ in row_runs(number, profile) if row.id in leave_out}
+    for i, (_, key, _) in enumerate(row_runs(number, profile)):
+        if key in left:
             continue
-        value = (top1 or {}).get(row.id, 0.7 + 0.01 * i)
+        value = given.get(key, 0.7 + 0.01 * i)
         for seed in range(seeds):
             lines = of_task(key, seed, value + 0.002 * seed, **changes)
             runs.pop(lines[0]["run_id"], None)  # of rows that share a run, the last one's
