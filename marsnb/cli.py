@@ -160,6 +160,7 @@ def reproduce(
 ) -> None:
     """Run the notebooks through papermill, build the site, and name the page to open."""
     from marsnb import site as pages
+    from marsnb.pages import SHOWN
     from marsnb.reproduce import parse_parameters, sources
     from marsnb.reproduce import reproduce as run_notebooks
 
@@ -176,7 +177,7 @@ def reproduce(
     pages.build()
     if failed:
         raise failed
-    typer.echo(f"open {pages.html(profiles[0] if only else pages.SHOWN, first)}")
+    typer.echo(f"open {pages.html(profiles[0] if only else SHOWN, first)}")
 
 
 @app.command()
@@ -186,11 +187,12 @@ def site(
 ) -> None:
     """Draw the notebooks at lite from the ledger and build the site from them."""
     from marsnb import site as pages
+    from marsnb.pages import SHOWN
     from marsnb.reproduce import reproduce as run_notebooks
 
     stale = pages.outdated() if draw else []
     if stale:
-        run_notebooks(pages.SHOWN, stale, {}, jobs)
+        run_notebooks(SHOWN, stale, {}, jobs)
     typer.echo(f"open {pages.build()}")
 
 
