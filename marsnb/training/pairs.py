@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from marsnb.data.arrays import to_images, to_unit
 from marsnb.data.augment import MaskedAugmentation
 from marsnb.data.bank import Bank
-from marsnb.data.segmentation import SegmentationData, open_pairs
+from marsnb.data.segmentation import SegmentationData, open_pairs, require_labels
 from marsnb.data.streams import shuffled, view_pairs
 from marsnb.errors import DataError
 from marsnb.methods.segmentation._parts import MaskBatch
@@ -68,6 +68,7 @@ def open_pair_arrays(data: SegmentationData, spec: SegmentationSpec) -> PairArra
                 f"the {name} list of {data.name} is empty under protocol {data.protocol}: choose another split protocol"
             )
     images, masks = open_pairs(data.source, spec.image_size)
+    require_labels(data, masks, ("train", *spec.evaluate))
     return PairArrays(images, masks, splits)
 
 
