@@ -1,4 +1,4 @@
-"""The command line: ``marsnb data | run | status | claims | reproduce | readme``.
+"""The command line: ``marsnb data | run | status | answers | claims | predict | export | reproduce | site | readme``.
 
 Heavy imports wait for the command that needs them.
 """
@@ -6,6 +6,7 @@ Heavy imports wait for the command that needs them.
 import errno
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -46,12 +47,43 @@ def run(
     A run that was stopped goes on from its last epoch, and what the ledger has is not trained again.
     """
     from marsnb.recipes import load_profile
-    from marsnb.training.queue import jobs_of, run_queue
+    from marsnb.training.queue import jobs_of, measured_lines, run_queue
 
     if row and len(table) > 1:
         raise MarsnbError("--row goes with one --table: give one")
     which = seed if seed else range(seeds or load_profile(profile).seeds)
-    run_queue(jobs_of(table, profile, row, which), profile, side_by_side=jobs, device=device, score_every=score_every)
+    wanted = jobs_of(table, profile, row, which)
+    fresh = run_queue(wanted, profile, side_by_side=jobs, device=device, score_every=score_every)
+    typer.echo("\n".join(measured_lines(wanted, profile, fresh)))
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="A run id, a checkpoint, or best:TABLE of the profile.")],
+    images: Annotated[list[str], typer.Argument(help="Files, folders or patterns of JPEG, PNG or TIFF.")],
+    profile: Profile = "lite",
+    out: Annotated[Path, typer.Option(help="Folder of what is written.")] = Path("predictions"),
+    low: Annotated[float, typer.Option(min=0, max=1, help="Confidence below which an answer is flagged.")] = 0.5,
+) -> None:
+    """Use a trained model on images of your own: classes as a CSV, or masks, overlays and shares of area."""
+    from marsnb.predict import predict as run_predict
+    from marsnb.training.load import load_model
+
+    typer.echo(run_predict(load_model(model, profile), images, out, low=low))
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="A run id, a checkpoint, or best:TABLE of the profile.")],
+    out: Annotated[Path, typer.Argument(help="The file.")],
+    to: Annotated[str, typer.Option(help="onnx or safetensors.")] = "onnx",
+    profile: Profile = "lite",
+) -> None:
+    """Write a trained model for use elsewhere, with class names, size and normalisation inside."""
+    from marsnb.export import export as run_export
+    from marsnb.training.load import load_model
+
+    typer.echo(run_export(load_model(model, profile), out, to))
 
 
 @app.command()
@@ -62,6 +94,38 @@ def status(profile: Annotated[str | None, typer.Option("--profile", "-p", help="
     from marsnb.training.status import status_table
 
     Console().print(status_table(profile))
+
+
+@app.command()
+def answers(
+    run_id: Annotated[list[str] | None, typer.Argument(help="Ids of runs.")] = None,
+    table: Annotated[str | None, typer.Option(help="Number or key of a table, in the place of ids.")] = None,
+    row: Annotated[list[str] | None, typer.Option(help="Only this row of the table; may be given again.")] = None,
+    profile: Profile = "lite",
+) -> None:
+    """Keep what runs answered to each test image beside the ledger, so that notebooks need neither models nor images.
+
+    What runs leave on this machine is copied to figures/PROFILE/answers/RUN_ID.csv: names, labels and answers.
+    """
+    from marsnb.recipes import load_table
+    from marsnb.results import table as table_of
+    from marsnb.training.answers import keep_answers
+
+    wanted = list(run_id or [])
+    if table is not None:
+        rows = [load_table(table).row(name).id for name in row or []]
+        found = table_of(table, profile)
+        wanted += list(found[found["row"].isin(rows or set(found["row"])) & (found["run_id"] != "")]["run_id"].unique())
+    if not wanted:
+        raise MarsnbError("there is no run to copy from: give run ids, or --table with rows that were run")
+    missing = []
+    for name in wanted:
+        try:
+            typer.echo(keep_answers(name, profile))
+        except MarsnbError as error:
+            missing.append(str(error))
+    if missing:
+        raise MarsnbError(missing[0] + (f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""))
 
 
 @app.command()
@@ -87,33 +151,60 @@ def claims(profile: Profile = "lite") -> None:
 
 @app.command()
 def reproduce(
-    profile: Profile = "smoke",
+    profile: Annotated[
+        list[str] | None, typer.Option("--profile", "-p", help="smoke (default), lite or paper; may be given again.")
+    ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only notebooks whose name begins so, e.g. 07.")] = None,
     parameter: Annotated[list[str] | None, typer.Option("--set", help="A notebook parameter: NAME=VALUE.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Notebooks beside each other; 2 on a processor.")] = None,
 ) -> None:
-    """Run the notebooks through papermill and write build/PROFILE/index.html."""
-    from marsnb.report.index_page import write_pages
-    from marsnb.reproduce import parse_parameters
+    """Run the notebooks through papermill, build the site, and name the page to open."""
+    from marsnb import site as pages
+    from marsnb.pages import SHOWN
+    from marsnb.reproduce import parse_parameters, sources
     from marsnb.reproduce import reproduce as run_notebooks
 
-    given = parse_parameters(parameter or [])
+    profiles, given = profile or ["smoke"], parse_parameters(parameter or [])
+    first = sources(only)[0].stem if only else ""
+    failed = None
     try:
-        run_notebooks(profile, only, given, jobs)
-    except NotebookError:
-        if paths.build(profile).is_dir():
-            write_pages(profile)
-        raise
-    typer.echo(write_pages(profile))
+        run_notebooks(profiles, only, given, jobs)
+    except NotebookError as error:
+        if not any(paths.build(name).is_dir() for name in profiles):
+            raise  # nothing ran
+        failed = error
+    typer.echo("building the site", err=True)
+    pages.build()
+    if failed:
+        raise failed
+    typer.echo(f"open {pages.html(profiles[0] if only else SHOWN, first)}")
+
+
+@app.command()
+def site(
+    draw: Annotated[bool, typer.Option(help="Draw notebooks that have no copy, or one older than the ledger.")] = True,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Notebooks beside each other; 2 on a processor.")] = None,
+) -> None:
+    """Draw the notebooks at lite from the ledger and build the site from them."""
+    from marsnb import site as pages
+    from marsnb.pages import SHOWN
+    from marsnb.reproduce import reproduce as run_notebooks
+
+    stale = pages.outdated() if draw else []
+    if stale:
+        run_notebooks(SHOWN, stale, {}, jobs)
+    typer.echo(f"open {pages.build()}")
 
 
 @app.command()
 def readme(
     check: Annotated[bool, typer.Option("--check", help="Only say whether it is up to date.")] = False,
 ) -> None:
-    """Rewrite the generated parts of README.md from the ledger."""
-    from marsnb.report.readme import update
+    """Rewrite the generated part of README.md, with the notebooks' times as measured last on this machine."""
+    from marsnb.readme import take_times, update
 
+    if not check:
+        take_times()
     stale = update(paths.ROOT / "README.md", check=check)
     if check and stale:
         raise MarsnbError("README.md is out of date: run `marsnb readme`")

@@ -1,8 +1,8 @@
 """The only place that knows a folder.
 
 ``MARSNB_DATA`` names the folder of data sets, ``MARSNB_RUNS`` the one of checkpoints, predictions and caches,
-``MARSNB_FIGURES`` the one of everything generated and kept (tests use it), ``MARSNB_BUILD`` the one of rendered
-notebooks.
+``MARSNB_FIGURES`` the one of everything generated and kept (tests use it), ``MARSNB_BUILD`` the one of executed
+notebooks and the site.
 All are read at each call, so that a test or a notebook may set them after the import.
 """
 
@@ -44,13 +44,18 @@ def images(profile: str) -> Path:
 
 
 def build(profile: str) -> Path:
-    """Folder of executed notebooks and their HTML."""
+    """Folder of executed notebooks; ``build("site")`` is the site."""
     return _folder("MARSNB_BUILD", ROOT / "build") / profile
 
 
 def notebooks() -> Path:
     """Folder of the numbered notebooks."""
     return ROOT / "notebooks"
+
+
+def docs() -> Path:
+    """Folder of the site's own pages."""
+    return ROOT / "docs"
 
 
 def recipes() -> Path:

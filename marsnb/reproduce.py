@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,11 @@ from marsnb import paths
 from marsnb.errors import NotebookError
 from marsnb.files import write_whole
 from marsnb.processes import Processes, end_with_parent, stoppable, temporary_folder
+from marsnb.times import cores, duration, gpu, keep_times, times
 
 KERNEL = "marsnb-this-python"
 QUIET = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore::UserWarning:zmq"}
 FOLDERS = ("MARSNB_DATA", "MARSNB_RUNS", "MARSNB_FIGURES", "MARSNB_BUILD")
-TIMES = ["notebook", "seconds", "date", "device"]
 CLONE = "marsnb runs from a clone, which has the notebooks: in it, pip install -e ."
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _NONE = ("", "none", "null")
@@ -173,52 +172,13 @@ def _result(path: Path, folder: Path, code: int) -> dict[str, Any]:
     return {"seconds": 0.0, "error": f"notebook {path.stem} ended early: {lines[-1] if lines else f'exit code {code}'}"}
 
 
-def times(profile: str) -> Any:
-    """Seconds that each notebook took when it last ran with its own parameters: ``notebook, seconds, date, device``."""
-    import pandas as pd
-
-    path = paths.figures(profile) / "notebooks.csv"
-    return pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=TIMES)
-
-
-def keep_times(profile: str, taken: Mapping[str, float]) -> None:
-    """Enter the seconds that notebooks took."""
-    import pandas as pd
-
-    device = _gpu() or f"{cores()} CPU cores"
-    new = [[name, round(seconds, 1), date.today().isoformat(), device] for name, seconds in taken.items()]
-    old = times(profile)
-    kept = old[~old["notebook"].isin(list(taken))].to_numpy().tolist()
-    rows = pd.DataFrame(kept + new, columns=TIMES).sort_values("notebook").astype({"seconds": float})
-    write_whole(paths.figures(profile) / "notebooks.csv", rows.to_csv(index=False, lineterminator="\n"))
-
-
 def jobs_here() -> int:
     """Notebooks that run beside each other by default: two on a processor of two cores or more, one on a GPU."""
-    return min(2, cores()) if _gpu() is None else 1
-
-
-def _gpu() -> str | None:
-    import torch
-
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: ``8 s``, ``3 min``, ``1 h 20 min``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return min(2, cores()) if gpu() is None else 1
 
 
 def reproduce(
-    profile: str,
+    profiles: str | Sequence[str],
     only: Sequence[str] | None = None,
     parameters: Mapping[str, Any] | None = None,
     jobs: int | None = None,
@@ -228,13 +188,13 @@ def reproduce(
     A notebook that fails leaves its copy, with the outputs up to the failure, in ``build/<profile>/failed/``.
 
     Args:
-        profile: name of the profile; every notebook gets it as a parameter.
+        profiles: name of a profile, or of several, one after the other; every notebook gets it as a parameter.
         only: numbers or names of the notebooks to run; all by default.
         parameters: more parameters, for every notebook that runs.
         jobs: how many run beside each other; see ``jobs_here``. Two that want the same run train it once.
 
     Returns:
-        Path of the folder of executed notebooks.
+        Path of the folder of executed notebooks, of the last profile.
 
     Raises:
         NotebookError: a parameter that a notebook does not have (before anything runs), or, once all have run, the ones
@@ -245,52 +205,76 @@ def reproduce(
 
     from marsnb.recipes import load_profile
 
-    load_profile(profile)  # an unknown profile fails here
-    given = dict(parameters or {})
-    chosen = {path: checked_parameters(path, {"profile": profile, **given}) for path in sources(only)}
-    taken: dict[str, float] = {}
+    names = [profiles] if isinstance(profiles, str) else list(profiles)
+    for profile in names:
+        load_profile(profile)  # an unknown profile fails here
+    given, jobs = dict(parameters or {}), jobs or jobs_here()
+    chosen = {(p, path): checked_parameters(path, {"profile": p, **given}) for p in names for path in sources(only)}
+    known = {p: dict(zip(times(p)["notebook"], times(p)["seconds"], strict=True)) for p in names}
+    waiting = {(p, path.stem): known[p].get(path.stem) for p, path in chosen}
+    taken: dict[str, dict[str, float]] = {p: {} for p in names}
     failures: list[str] = []
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns, start = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()), time.monotonic()
     with ExitStack() as stack:
         stack.enter_context(stoppable())
         progress = stack.enter_context(Progress(*columns, console=Console(stderr=True)))
         task = progress.add_task(f"0 of {len(chosen)} notebooks", total=len(chosen))
-        for path, seconds, error in stack.enter_context(closing(_run(chosen, profile, jobs or jobs_here()))):
+        for profile, path, seconds, error in stack.enter_context(closing(_run(chosen, jobs))):
             if error:
-                failures.append(error)
+                failures.append(error if len(names) == 1 else f"{profile}: {error}")
             else:
-                taken[path.stem] = seconds
-            progress.console.print(f"{path.stem}: {'failed' if error else duration(seconds)}", highlight=False)
-            progress.update(task, advance=1, description=f"{len(taken) + len(failures)} of {len(chosen)} notebooks")
-    if taken and not given:
-        keep_times(profile, taken)
+                taken[profile][path.stem] = seconds
+            del waiting[profile, path.stem]
+            state = _so_far(time.monotonic() - start, len(chosen), waiting, taken, jobs)
+            label = path.stem if len(names) == 1 else f"{profile} {path.stem}"
+            progress.console.print(f"{label}: {'failed' if error else duration(seconds)} ({state})", highlight=False)
+            progress.update(task, advance=1, description=f"{len(chosen) - len(waiting)} of {len(chosen)} notebooks")
+    if not given:
+        for profile, found in taken.items():
+            if found:
+                keep_times(profile, found)
     if failures:
         raise NotebookError("; ".join(sorted(failures)))
-    return paths.build(profile)
+    return paths.build(names[-1])
+
+
+def _so_far(
+    passed: float, total: int, waiting: Mapping[Any, float | None], taken: Mapping[str, Mapping[str, float]], jobs: int
+) -> str:
+    """How many are done, the time so far and about the time to go.
+
+    A notebook whose time is not known takes as long as the mean of those that have ended.
+    """
+    said = f"{total - len(waiting)} of {total}, {duration(passed)} so far"
+    ended = [seconds for found in taken.values() for seconds in found.values()]
+    mean = sum(ended) / len(ended) if ended else 0.0
+    to_go = sum(mean if seconds is None else seconds for seconds in waiting.values()) / jobs
+    return f"{said}, about {duration(to_go)} to go" if waiting and to_go else said
 
 
 def _run(
-    chosen: Mapping[Path, dict[str, Any]], profile: str, jobs: int
-) -> Generator[tuple[Path, float, str], None, None]:
+    chosen: Mapping[tuple[str, Path], dict[str, Any]], jobs: int
+) -> Generator[tuple[str, Path, float, str], None, None]:
     """Execute notebooks, some beside each other; each with its seconds and its error as soon as it has ended."""
-    waiting, by_stem = list(chosen), {path.stem: path for path in chosen}
+    waiting, by_name = list(chosen), {f"{profile}/{path.stem}": (profile, path) for profile, path in chosen}
     with temporary_folder() as folder, Processes(_environment(folder, jobs), paths.ROOT) as processes:
         while waiting or processes.running:
             while waiting and len(processes.running) < jobs:
-                path = waiting.pop(0)
-                at = folder / path.stem
-                at.mkdir()
-                command = [sys.executable, "-m", "marsnb.reproduce", json.dumps([str(path), str(at), chosen[path]])]
-                processes.start(path.stem, command, errors=at / "errors.txt")
-            for stem, code in processes.ended().items():
-                path = by_stem[stem]
-                result = _result(path, folder / stem, code)
-                build, executed = paths.build(profile), folder / stem / path.name
+                profile, path = waiting.pop(0)
+                at = folder / profile / path.stem
+                at.mkdir(parents=True)
+                given = json.dumps([str(path), str(at), chosen[profile, path]])
+                command = [sys.executable, "-m", "marsnb.reproduce", given]
+                processes.start(f"{profile}/{path.stem}", command, errors=at / "errors.txt")
+            for name, code in processes.ended().items():
+                profile, path = by_name[name]
+                result = _result(path, folder / name, code)
+                build, executed = paths.build(profile), folder / name / path.name
                 if executed.is_file():
                     write_whole((build / "failed" if result["error"] else build) / path.name, executed.read_bytes())
                 if not result["error"]:
                     (build / "failed" / path.name).unlink(missing_ok=True)
-                yield path, result["seconds"], result["error"]
+                yield profile, path, result["seconds"], result["error"]
             time.sleep(0.05)
 
 

@@ -15,6 +15,8 @@ from marsnb.errors import DataError
 
 SUFFIXES = frozenset({".jpg", ".jpeg"})
 """Endings of image files, in lower case."""
+PNG = frozenset({".png"})
+"""Ending of labels and masks, in lower case."""
 
 
 def decode(path: Path, size: int, *, fix: str = "put a good copy in its place", mode: str = "RGB") -> Image:

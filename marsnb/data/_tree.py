@@ -2,7 +2,7 @@
 
 import codecs
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from marsnb.errors import DataError
@@ -70,3 +70,36 @@ def endings(folder: Path) -> str:
             count[path.suffix] = count.get(path.suffix, 0) + 1
     ranked = sorted(count.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{number:,} {suffix or 'without an ending'}" for suffix, number in ranked[:SHOWN])
+
+
+def files_by_stem(folder: Path, suffixes: frozenset[str], ending: str = "") -> dict[str, Path]:
+    """Files of a folder by their stem without ``ending``; hidden ones are left out, a missing folder is empty."""
+    if not folder.is_dir():
+        return {}
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.name[0] != ".")
+    return {path.stem.removesuffix(ending): path for path in found}
+
+
+def other_files(folder: Path, suffixes: frozenset[str]) -> list[str]:
+    """Names of the files of a folder with another ending, without hidden ones."""
+    if not folder.is_dir():
+        return []
+    found = (path for path in folder.iterdir() if path.suffix.lower() not in suffixes and path.name[0] != ".")
+    return sorted(path.name for path in found if path.is_file())
+
+
+def almost(images: Mapping[str, Path], labels: Mapping[str, Path]) -> str:
+    """An image and a label, each without the other, of one clock: their names differ in case or ending.
+
+    Args:
+        images: stem to file.
+        labels: the same.
+
+    Returns:
+        Both names, to show them; empty if there are no such two.
+    """
+    clocks = {stem.lower()[:13]: stem for stem in sorted(images.keys() - labels.keys(), reverse=True)}
+    for stem in sorted(labels.keys() - images.keys()):
+        if stem.lower()[:13] in clocks:
+            return f"{images[clocks[stem.lower()[:13]]].name} and {labels[stem].name}"
+    return ""

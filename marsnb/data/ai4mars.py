@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from math import floor
 from pathlib import Path
 
@@ -10,8 +11,8 @@ import numpy as np
 
 from marsnb import paths
 from marsnb.data import SEGMENTATION_DATASETS
-from marsnb.data._images import SUFFIXES, decode, decode_codes, digest
-from marsnb.data._tree import folders_within
+from marsnb.data._images import PNG, SUFFIXES, decode, decode_codes, digest
+from marsnb.data._tree import almost, files_by_stem, folders_within, other_files
 from marsnb.data.base import Image
 from marsnb.data.segmentation import UNLABELLED, Indices, Mask, SegmentationData
 from marsnb.errors import DataError, RecipeError
@@ -56,9 +57,6 @@ CLOCK = re.compile(r"^N[LR][AB]_(\d{9})EDR_")
 """A Navcam name: left or right, computer A or B, the spacecraft clock in seconds."""
 SOL_ZERO, SOL_SECONDS = 397_445_886, 88_775.244147
 """Spacecraft clock at the midnight that sol 0 begins with, and the length of a sol, both in seconds."""
-
-PNG = frozenset({".png"})
-"""Ending of labels and masks, in lower case."""
 
 _CODES = (*range(len(AI4Mars.class_names)), UNLABELLED)
 _FIX = "put a good copy in its place, or remove it and its label"
@@ -139,75 +137,32 @@ def find_tree(root: Path | None = None) -> Path:
     """Folder with the Navcam's ``images/edr`` in it, of the newest version under ``root`` or near it.
 
     Args:
-        root: folder of data sets; ``paths.data()`` by default. Where a program that unpacks has doubled a folder, or
-            ``root`` is one too high or too low, the tree is found too.
+        root: folder of data sets; ``paths.data()`` by default. One too high or too low, or doubled, will do.
 
     Raises:
         DataError: there is none.
     """
     root = paths.data() if root is None else root
-    for folder in (*sorted(root.glob(AI4Mars.folders), reverse=True), root):
+    inside = root.resolve()  # maybe in the tree
+    near = [*sorted(root.glob(AI4Mars.folders), reverse=True), root, *inside.parents[:2]]
+    for folder in chain(near, folders_within(root)):
         for layout in AI4Mars.layouts:
-            if (folder / layout / AI4Mars.images).is_dir():
-                return folder / layout
-    inside = root.resolve()  # maybe in the tree; only the Navcam's folders are called so
-    for above in inside.parents[:2]:
-        for layout in AI4Mars.layouts:
-            found = above / layout
-            if inside in (found, found.parent) and inside != above and (found / AI4Mars.images).is_dir():
+            found = folder / layout
+            if (found / AI4Mars.images).is_dir() and any(found.is_relative_to(place) for place in (root, inside)):
                 return found
-    for folder in folders_within(root):
-        for layout in AI4Mars.layouts:
-            if (folder / layout / AI4Mars.images).is_dir():
-                return folder / layout
     raise DataError(f"no AI4Mars in {root / AI4Mars.folders}{_what_else(root)}: {AI4Mars.home}")
 
 
 def _what_else(root: Path) -> str:
     """What there is of AI4Mars that is not read, in brackets; empty if nothing that is known."""
     only = "only the Navcam's images and labels of msl/ are read"
-    cameras: list[str] = []
+    cameras = []
     for folder in (root, *folders_within(root, 4)):
-        if packed := sorted(folder.glob("ai4mars*.zip")):
-            return f" ({packed[0]} is not unpacked)"
-        if parquet := sorted(folder.glob("*.parquet")):
-            return f" ({parquet[0]} is of a parquet mirror: {only})"
+        if found := sorted([*folder.glob("ai4mars*.zip"), *folder.glob("*.parquet")]):
+            return f" ({found[0]} is not unpacked, or of a parquet mirror: {only})"
         if (folder / "images").is_dir() and folder.name in ("mer", "m2020", "mcam"):
             cameras.append(str(folder))
     return f" (there is {', '.join(sorted(cameras))}: {only})" if cameras else ""
-
-
-def files_by_stem(folder: Path, suffixes: frozenset[str], ending: str = "") -> dict[str, Path]:
-    """Files of a folder by their stem without ``ending``; hidden ones are left out, a missing folder is empty."""
-    if not folder.is_dir():
-        return {}
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.name[0] != ".")
-    return {path.stem.removesuffix(ending): path for path in found}
-
-
-def other_files(folder: Path, suffixes: frozenset[str]) -> list[str]:
-    """Names of the files of a folder with another ending, without hidden ones."""
-    if not folder.is_dir():
-        return []
-    found = (path for path in folder.iterdir() if path.suffix.lower() not in suffixes and path.name[0] != ".")
-    return sorted(path.name for path in found if path.is_file())
-
-
-def almost(images: Mapping[str, Path], labels: Mapping[str, Path]) -> str:
-    """An image and a label, each without the other, of one clock: their names differ in case or ending.
-
-    Args:
-        images: stem to file.
-        labels: the same.
-
-    Returns:
-        Both names, to show them; empty if there are no such two.
-    """
-    clocks = {stem.lower()[:13]: stem for stem in sorted(images.keys() - labels.keys(), reverse=True)}
-    for stem in sorted(labels.keys() - images.keys()):
-        if stem.lower()[:13] in clocks:
-            return f"{images[clocks[stem.lower()[:13]]].name} and {labels[stem].name}"
-    return ""
 
 
 def read_pairs(

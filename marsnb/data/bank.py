@@ -32,6 +32,7 @@ from marsnb.data.base import ImageSource
 from marsnb.data.cache import open_cached
 from marsnb.errors import DataError
 from marsnb.files import locked, write_whole
+from marsnb.memory import keep_freed_memory
 
 Indices = NDArray[np.int64]
 Trunk = Callable[[Tensor], Tensor | tuple[Tensor, ...]]
@@ -40,7 +41,7 @@ VERSION = 1
 """Of how a bank is made; another number makes all banks anew."""
 CHUNK = 32
 """Images between two writes."""
-FEW = 8
+FEW = 64
 """Chunks up to which no worker process is worth its start."""
 
 
@@ -207,6 +208,7 @@ def encode(trunk: nn.Module, images: np.ndarray, augmentation: str, size: int, v
 
 def _chunk(job: Path, view: int, indices: Indices) -> list[np.ndarray]:
     """The maps of one chunk, float16; the global random state is left as it was."""
+    keep_freed_memory()
     trunk, source, size, augmentation, name = _loaded(job)
     with _one_thread(), torch.random.fork_rng(devices=[]):
         seed = hashlib.sha256(f"{name}:{view}:{indices[0]}".encode()).digest()

@@ -1,8 +1,8 @@
 """MSL surface data set v1: 6,691 labelled browse images of Curiosity's Mastcam and MAHLI, 24 classes."""
 
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,10 +14,7 @@ from marsnb.data.base import ClassificationData, LabelledList, number_groups
 from marsnb.data.pds import Product, open_folder, parse_name, product_files, published_name
 from marsnb.errors import DataError, RecipeError
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["MSL", "Product", "Tree", "find_tree", "open_msl", "parse_name", "read_split", "read_tree", "table1"]
+__all__ = ["MSL", "Product", "Tree", "find_tree", "open_msl", "parse_name", "read_split", "read_tree"]
 
 DEFAULT_UNLABELLED = "pds-browse"
 _HOME = "run `marsnb data fetch msl`, or set MARSNB_DATA to the folder that holds it"
@@ -99,13 +96,10 @@ def find_tree(root: Path | None = None) -> Path:
         DataError: there is none.
     """
     root = paths.data() if root is None else root
-    for folder in (root / MSL.folder, root):
-        if (folder / MSL.images).is_dir():
-            return folder
-    if root.name == MSL.images and list_file(root.parent, "train").is_file():
-        return root.parent
-    for folder in folders_within(root):
-        if (folder / MSL.images).is_dir() and list_file(folder, "train").is_file():
+    places = [root / MSL.folder, root]
+    above = [root.parent] if root.name == MSL.images else []
+    for folder in chain(places, above, folders_within(root)):
+        if (folder / MSL.images).is_dir() and (folder in places or list_file(folder, "train").is_file()):
             return folder
     raise DataError(f"no MSL v1 images in {root / MSL.folder}{_what_else(root)}: {_HOME}")
 
@@ -295,18 +289,3 @@ def _unlisted(tree: Tree, frames: set[str], max_sol: int | None) -> list[Path]:
     last = max_sol if max_sol is not None else max((product.sol for _, product in products), default=0)
     kept = [name for name, product in products if product.frame not in frames and product.sol <= last]
     return [tree.files[name] for name in kept]
-
-
-def table1(root: Path | None = None) -> "pd.DataFrame":
-    """Images per class of the official lists: columns ``class``, ``train_val`` and ``test``.
-
-    Reference:
-        Table 1 of the paper.
-    """
-    import pandas as pd
-
-    lists = read_tree(root).lists
-    count = {
-        split: np.bincount(list(labels.values()), minlength=len(MSL.class_names)) for split, labels in lists.items()
-    }
-    return pd.DataFrame({"class": MSL.class_names, "train_val": count["train"] + count["val"], "test": count["test"]})

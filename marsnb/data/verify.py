@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import yaml
 
 from marsnb import paths
@@ -13,6 +15,9 @@ from marsnb.data._tree import read_lines
 from marsnb.data.msl import MSL, find_tree, list_file, read_list, read_split, read_tree
 from marsnb.data.pds import parse_name, product_files
 from marsnb.errors import DataError, MarsnbError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SHOWN = 5  # names given for one kind of problem
 
@@ -25,6 +30,21 @@ def paper_table1() -> dict[str, tuple[int, int]]:
     """
     rows = yaml.safe_load((paths.recipes() / "table01.yaml").read_text("utf-8"))["rows"]
     return {name: (train_val, test) for name, (train_val, test) in rows.items()}
+
+
+def table1(root: Path | None = None) -> "pd.DataFrame":
+    """Images per class of the official lists: columns ``class``, ``train_val`` and ``test``.
+
+    Reference:
+        Table 1 of the paper.
+    """
+    import pandas as pd
+
+    lists = read_tree(root).lists
+    count = {
+        split: np.bincount(list(labels.values()), minlength=len(MSL.class_names)) for split, labels in lists.items()
+    }
+    return pd.DataFrame({"class": MSL.class_names, "train_val": count["train"] + count["val"], "test": count["test"]})
 
 
 def check_tree(folder: Path) -> list[str]:

@@ -8,19 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PilImage
 
-from marsnb.data._images import SUFFIXES, CodeError, decode, decode_codes
-from marsnb.data.ai4mars import (
-    CLOCK,
-    PNG,
-    AI4Mars,
-    almost,
-    cover_name,
-    files_by_stem,
-    find_tree,
-    no_pair,
-    other_files,
-    read_mask,
-)
+from marsnb.data._images import PNG, SUFFIXES, CodeError, decode, decode_codes
+from marsnb.data._tree import almost, files_by_stem, other_files
+from marsnb.data.ai4mars import CLOCK, AI4Mars, cover_name, find_tree, no_pair, read_mask
 from marsnb.data.fetch_ai4mars import Member, choose, read_directory
 from marsnb.data.segmentation import UNLABELLED
 from marsnb.data.verify import SHOWN, report

@@ -37,6 +37,14 @@ def center(features: Tensor, labels: Tensor, centers: Tensor) -> Tensor:
 
 
 @torch.no_grad()
+def class_sums(features: Tensor, labels: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum of each class's features and number of its images, ``(C, D)`` and ``(C, 1)``, in the type of ``like``."""
+    members = F.one_hot(labels, len(like)).T.to(like.dtype)  # (C, B)
+    with torch.autocast(device_type=like.device.type, enabled=False):
+        return members @ features.to(like.dtype), members.sum(dim=1, keepdim=True)
+
+
+@torch.no_grad()
 def moved_centers(features: Tensor, labels: Tensor, centers: Tensor, alpha: float) -> Tensor:
     """Centres after a batch: each goes ``alpha`` times its mean difference to the batch's members of its class.
 
@@ -55,9 +63,8 @@ def moved_centers(features: Tensor, labels: Tensor, centers: Tensor, alpha: floa
     Reference:
         Wen et al., ECCV 2016, Eq. 4.
     """
-    members = F.one_hot(labels, len(centers)).T.to(centers.dtype)  # (C, B)
-    counts = members.sum(dim=1, keepdim=True)  # (C, 1)
-    return centers - alpha * (counts * centers - members @ features.to(centers.dtype)) / (1 + counts)
+    sums, counts = class_sums(features, labels, centers)
+    return centers - alpha * (counts * centers - sums) / (1 + counts)
 
 
 @LOSSES.register("center")
@@ -91,9 +98,8 @@ class Center(nn.Module):
         """The centres, with the batch's means for classes that had none so far, ``(C, D)``."""
         # departure: the reference does not say where centres begin; random ones would draw the first features to places
         # that have nothing to do with them.
-        members = F.one_hot(labels, len(self.centers)).T.to(self.centers.dtype)  # (C, B)
-        means = members @ features.to(self.centers.dtype) / members.sum(dim=1, keepdim=True).clamp_min(1)  # (C, D)
-        return torch.where(self.seen[:, None], self.centers, means)
+        sums, counts = class_sums(features, labels, self.centers)
+        return torch.where(self.seen[:, None], self.centers, sums / counts.clamp_min(1))
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         """The loss of a batch, against the centres as the batches before left them; then, in training, they move."""

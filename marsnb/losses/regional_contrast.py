@@ -77,7 +77,9 @@ def draw_regions(
             if len(candidates):
                 drawn = torch.randint(len(candidates), (queries,), device=labels.device)
                 classes = graph[label].softmax(dim=0).multinomial(keys, replacement=True)  # (K,)
-                place = (torch.rand(keys, dtype=torch.float64, device=labels.device) * counts[classes]).long()
+                # In single precision, as Apple's devices have no double; a product may round up to the count itself.
+                place = (torch.rand(keys, device=labels.device) * counts[classes]).long()
+                place = torch.minimum(place, counts[classes] - 1)
                 regions.append(Region(label, candidates[drawn], order[first[classes] + place]))
     return regions
 
@@ -97,7 +99,8 @@ def regional_contrast(vectors: Tensor, labels: Tensor, regions: list[Region], te
         ``vectors``: ``(N, D)``; ``labels``: ``(N,)``; the result is a scalar.
 
     Returns:
-        The mean over regions of the mean over queries, in float32; 0 if there is no region.
+        The sum over regions of the mean over queries, divided by the number of classes that have a pixel, whether hard
+        ones or not, as in ReCo's code; in float32; 0 if there is no region.
 
     Reference:
         Liu et al., Bootstrapping semantic segmentation with regional contrast, arXiv 2104.04465, Eq. 1.
@@ -112,7 +115,7 @@ def regional_contrast(vectors: Tensor, labels: Tensor, regions: list[Region], te
         cosines = unit(vectors[region.queries], dim=1) @ unit(candidates, dim=1).T  # (Q, 1 + K)
         first = cosines.new_zeros(len(cosines), dtype=torch.int64)
         losses.append(F.cross_entropy(cosines / temperature, first))
-    return torch.stack(losses).mean()
+    return torch.stack(losses).sum() / (labels.bincount() > 0).sum()
 
 
 @LOSSES.register("regional_contrast")

@@ -4,7 +4,7 @@ from marsnb.results.costs import cost_ratios, growth, method_costs
 from marsnb.results.epochs import changes, curves, mean_curves, whole
 from marsnb.results.fairness import fairness
 from marsnb.results.gains import differences
-from marsnb.results.images import answers
+from marsnb.results.images import answers, matrices
 from marsnb.results.intervals import ENOUGH, Value, over_seeds, share
 from marsnb.results.output import caption, readable, styled, synthetic, write_csv, write_frame, write_table
 from marsnb.results.ranks import rank_correlation
@@ -13,7 +13,6 @@ from marsnb.results.versions import datasets
 
 __all__ = [
     "ENOUGH", "Value", "answers", "caption", "changes", "cost_ratios", "curves", "datasets", "differences", "fairness",
-    "growth",
-    "mean_curves", "method_costs", "over_seeds", "rank_correlation", "readable", "share", "styled", "summary",
-    "synthetic", "table", "whole", "write_csv", "write_frame", "write_table",
+    "growth", "matrices", "mean_curves", "method_costs", "over_seeds", "rank_correlation", "readable", "share",
+    "styled", "summary", "synthetic", "table", "whole", "write_csv", "write_frame", "write_table",
 ]  # fmt: skip

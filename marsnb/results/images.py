@@ -1,6 +1,7 @@
-"""What runs answered to single test images, where they left that on this machine, and differences over images."""
+"""What runs answered to single test images, committed or left on this machine, and differences over images."""
 
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,27 +10,48 @@ from numpy.typing import NDArray
 from marsnb import paths
 from marsnb.errors import DataError
 from marsnb.results.intervals import COVERAGE, PERCENT, Value
-from marsnb.training.pixels import read_matrices
+from marsnb.training.pixels import read_cells, read_matrices
 from marsnb.training.segmentation_metrics import METRICS, summarise
 
 DRAWS = 1000
 """Times that the test images are drawn anew."""
+PREDICTIONS, MATRICES = "predictions.csv", "matrices.csv"
+"""What runs of classification and of segmentation leave."""
+
+
+def _path(run_id: str, name: str, split: str) -> Path:
+    """Where a run's answers are: committed beside the ledger, else in what the run left."""
+    kept = paths.figures("").glob(f"*/answers/{run_id}.csv") if split == "test" else ()
+    return min(kept, default=paths.runs() / run_id / name)
+
+
+def _known(run_id: str, name: str, split: str) -> Path:
+    path = _path(run_id, name, split)
+    if not path.is_file():
+        raise DataError(
+            f"the answers of {run_id} to single images are not on this machine, only its scores: point MARSNB_RUNS at "
+            "the folder that has them, or set MARSNB_FIGURES to an empty folder and train it anew"
+        )
+    return path
 
 
 def answers(run_id: str, split: str = "test") -> pd.DataFrame:
     """What a classifier answered to each image: ``name, label, prediction, confidence``.
 
     Raises:
-        DataError: its answers are not on this machine; the ledger has its scores alone.
+        DataError: its answers are neither committed nor on this machine; the ledger has its scores alone.
     """
-    path = paths.runs() / run_id / "predictions.csv"
-    if not path.is_file():
-        raise DataError(
-            f"the answers of {run_id} to single images are not on this machine, only its scores: point MARSNB_RUNS at "
-            "the folder that has them, or set MARSNB_FIGURES to an empty folder and train it anew"
-        )
-    frame = pd.read_csv(path)
+    frame = pd.read_csv(_known(run_id, PREDICTIONS, split))
     return frame[frame["split"] == split].drop(columns="split").reset_index(drop=True)
+
+
+def matrices(run_id: str, split: str = "test") -> pd.DataFrame:
+    """A segmenter's confusion matrix of each image: by ``name``, columns ``LABEL>PREDICTION``, in pixels.
+
+    Raises:
+        DataError: as `answers`.
+    """
+    return read_cells(_known(run_id, MATRICES, split), split)
 
 
 @lru_cache(maxsize=64)
@@ -42,9 +64,9 @@ def _right(run_id: str, changed: int, split: str, metric: str) -> pd.Series:
 
 
 @lru_cache(maxsize=64)
-def _redrawn(run_id: str, changed: int, split: str) -> tuple[tuple[str, ...], dict[str, NDArray[np.float64]]]:
+def _redrawn(path: Path, changed: int, split: str) -> tuple[tuple[str, ...], dict[str, NDArray[np.float64]]]:
     """Names of a segmenter's images, and its metrics in percent over draws of them, the same draws for every run."""
-    names, scores = read_matrices(paths.runs() / run_id / "matrices.csv", split)
+    names, scores = read_matrices(path, split)
     matrices = scores.resampled()
     return names, {metric: PERCENT * summarise(matrices, metric) for metric in METRICS}
 
@@ -62,21 +84,23 @@ def paired(one: str, other: str, metric: str, gap: float, split: str = "test") -
     Returns:
         ``None`` where the answers of either are not on this machine, or are about other images.
     """
-    at = [paths.runs() / run / name for run in (one, other) for name in ("predictions.csv", "matrices.csv")]
-    changed = {path: path.stat().st_mtime_ns for path in at if path.is_file()}
-    if at[0] in changed and at[2] in changed:
-        mine, theirs = (_right(path.parent.name, changed[path], split, metric) for path in (at[0], at[2]))
+    if metric not in METRICS and metric.partition("/")[0] != "top1":
+        return None
+    at = [_path(run, MATRICES if metric in METRICS else PREDICTIONS, split) for run in (one, other)]
+    if not all(path.is_file() for path in at):
+        return None
+    changed = [path.stat().st_mtime_ns for path in at]
+    if metric in METRICS:
+        first, second = (_redrawn(path, when, split) for path, when in zip(at, changed, strict=True))
+        if first[0] != second[0]:
+            return None
+        draws = first[1][metric] - second[1][metric]
+    else:
+        mine, theirs = (_right(run, when, split, metric) for run, when in zip((one, other), changed, strict=True))
         if set(mine.index) != set(theirs.index) or not len(mine):
             return None
         change = (mine - theirs.reindex(mine.index)).to_numpy()
         times = np.random.default_rng(0).multinomial(len(change), np.full(len(change), 1 / len(change)), DRAWS)
         draws = times @ change / len(change)
-    elif at[1] in changed and at[3] in changed and metric in METRICS:
-        first, second = (_redrawn(path.parent.name, changed[path], split) for path in (at[1], at[3]))
-        if first[0] != second[0]:
-            return None
-        draws = first[1][metric] - second[1][metric]
-    else:
-        return None
     low, high = np.nanquantile(draws, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
     return Value(gap, float(low), float(high), 1)

@@ -85,7 +85,7 @@ def _with_banks(arrays: Arrays, method: Any, data: ClassificationData, spec: Cla
     A bank has no test image but plain ones, and holds the official train and validation images whatever the protocol,
     so that all runs share it.
     """
-    trunk = method.model.backbone.eval()
+    trunk = method.model.backbone  # whose trunk is in evaluation mode always
     labelled = np.sort(np.concatenate([data.train.indices, data.val.indices]))
 
     def bank(source: Any, indices: NDArray[np.int64], augmentation: str, views: int) -> Bank:

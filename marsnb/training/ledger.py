@@ -9,8 +9,9 @@ from marsnb import paths
 from marsnb.files import locked, write_whole
 
 COLUMNS = [
-    "run_id", "recipe", "task", "method", "backbone", "start", "data", "fingerprint", "labelled", "split", "seed", "metric",
-    "value", "n", "epochs", "steps", "device", "seconds", "images_per_s", "peak_memory", "versions", "commit", "date",
+    "run_id", "recipe", "task", "method", "backbone", "start", "data", "fingerprint", "labelled", "split", "seed",
+    "metric", "value", "n", "epochs", "steps", "device", "seconds", "images_per_s", "peak_memory", "versions", "commit",
+    "date",
 ]  # fmt: skip
 CURVE_COLUMNS = ["run_id", "epoch", "metric", "value"]
 
@@ -36,9 +37,9 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
 def read(profile: str) -> pd.DataFrame:
     """All lines of a profile's ledger; empty, with its columns, where nothing was measured.
 
-    Columns: ``run_id, recipe, task, method, backbone, start, data, fingerprint, labelled, split, seed, metric, value, n,
-    epochs, steps, device, seconds, images_per_s, peak_memory (bytes), versions, commit, date``. ``fingerprint`` is of
-    all images that the run saw, ``labelled`` of the labelled ones and their splits alone: rows that share it can be
+    Columns: ``run_id, recipe, task, method, backbone, start, data, fingerprint, labelled, split, seed, metric, value,
+    n, epochs, steps, device, seconds, images_per_s, peak_memory (bytes), versions, commit, date``. ``fingerprint`` is
+    of all images that the run saw, ``labelled`` of the labelled ones and their splits alone: rows that share it can be
     compared. Accuracies are fractions.
     """
     return _read(ledger_path(profile), COLUMNS)

@@ -1,10 +1,11 @@
-"""The callback that watches a run: curves, collapse diagnostics, a checkpoint per epoch, the live display."""
+"""The callback that watches a run: curves, collapse diagnostics, a checkpoint per epoch, one line at the end."""
 
 import time
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from marsnb.methods._base import Method
@@ -30,6 +31,7 @@ class Recorder(pl.Callback):
         self.seconds = 0.0
         self.images = 0
         self._started = 0.0
+        self.console = Console()
         self._progress: Progress | None = None
         self._task: Any = None
 
@@ -43,8 +45,10 @@ class Recorder(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the display."""
+        if not self.console.is_terminal:  # a notebook or a log file gets the one line at the end
+            return
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._progress = Progress(*columns, transient=True)
+        self._progress = Progress(*columns, transient=True, console=self.console)
         total = (trainer.max_epochs or 0) * self.work.batches.steps
         self._task = self._progress.add_task(self.label, total=total, completed=trainer.global_step)
         self._progress.start()
@@ -75,14 +79,20 @@ class Recorder(pl.Callback):
         pl_module.train()
         self.curves += [{"epoch": epoch, "metric": metric, "value": value} for metric, value in values.items()]
         self.save(trainer)
+        line = self._line(trainer, epoch, values)
         if self._progress is not None:
-            headline = self.work.headline
-            shown = [(s, f"{s}/{headline}") for s in ("val", "test") if f"{s}/{headline}" in values]
-            accuracy = "  ".join(f"{split} {100 * values[name]:.2f} %" for split, name in shown)
-            loss = values.get("loss", float("nan"))
-            line = f"{self.label}  epoch {epoch}/{trainer.max_epochs}  loss {loss:.4f}  {accuracy}"
-            self._progress.console.print(line, highlight=False)
-            self._progress.console.file.flush()  # a log file is then as live as a terminal
+            self._progress.update(self._task, description=line)
+        if epoch == trainer.max_epochs:
+            self.close()
+            self.console.print(line, highlight=False)
+            self.console.file.flush()  # a log file is then as live as a terminal
+
+    def _line(self, trainer: pl.Trainer, epoch: int, values: dict[str, float]) -> str:
+        """What the display says after an epoch."""
+        names = [(split, f"{split}/{self.work.headline}") for split in ("val", "test")]
+        shown = [f"{split} {100 * values[name]:.2f} %" for split, name in names if name in values]
+        done = f"{epoch}/{trainer.max_epochs} epochs" if epoch < (trainer.max_epochs or 0) else f"{epoch} epochs"
+        return "  ".join([self.label, done, f"loss {values.get('loss', float('nan')):.4f}", *shown])
 
     def save(self, trainer: pl.Trainer) -> None:
         """Write the checkpoint beside its name, then rename it."""

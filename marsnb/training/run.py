@@ -1,8 +1,7 @@
 """A ``RunSpec`` in, a result out: train, resume, score, enter in the ledger."""
 
-import ctypes
+import json
 import logging
-import platform
 import resource
 import sys
 import warnings
@@ -18,7 +17,8 @@ import torch
 
 from marsnb import paths
 from marsnb.errors import TrainingError
-from marsnb.files import locked
+from marsnb.files import locked, write_whole
+from marsnb.memory import keep_freed_memory
 from marsnb.recipes import load_profile, load_table
 from marsnb.training import classification, ledger, segmentation
 from marsnb.training.provenance import commit, device_name, versions
@@ -28,6 +28,10 @@ from marsnb.training.trainer import make_trainer
 from marsnb.training.work import Prepares, Work
 
 __all__ = ["Result", "RunSpec", "make_spec", "resolve", "row_runs", "run", "run_table"]
+
+
+CARD = "card.json"
+"""What a run's folder says of its model, so that it can be used without recipes or data."""
 
 
 @dataclass(frozen=True)
@@ -52,20 +56,6 @@ class Result:
         """One number of the run."""
         m = self.metrics
         return float(m[(m["metric"] == metric) & (m["split"] == split)]["value"].iloc[0])
-
-
-def keep_freed_memory() -> None:
-    """Have glibc keep freed memory instead of giving it back at every step.
-
-    A large activation is otherwise mapped and zeroed anew each time: on EfficientNet-Lite0 at 160 px with 96 images on
-    two cores, that halves the training speed (26 against 57 images/s). Elsewhere than on Linux this does nothing.
-    """
-    if platform.system() == "Linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        if mallopt is not None:
-            mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
-            mallopt(-1, 0x7FFFFFFF)  # M_TRIM_THRESHOLD
-            mallopt(-4, 0)  # M_MMAP_MAX
 
 
 @contextmanager
@@ -182,6 +172,8 @@ def _train(
     work.method.to(device)
     scores = work.score(work.method, device)
     work.keep(scores, folder)
+    card = {"run_id": run_id, "spec": spec.model_dump(mode="json"), "class_names": list(data.class_names)}
+    write_whole(folder / CARD, json.dumps(card, indent=1) + "\n")
     constants = {
         "run_id": run_id,
         "recipe": recipe,

@@ -55,7 +55,7 @@ def prepare(spec: SegmentationSpec, data: SegmentationData, device: torch.device
     steps = spec.steps_per_epoch or len(arrays.splits["train"]) // spec.batch_labelled
     method = build_method(spec, len(data.class_names), steps)
     if spec.trunk is not None:  # all pairs whatever the protocol, so that all runs share one bank
-        every, trunk = np.arange(len(data.source.names)), method.model.eval()
+        every, trunk = np.arange(len(data.source.names)), method.model
         bank = open_bank(BankSpec(data.source, spec.image_size, every, "mirror", 2, trunk, spec.trunk))
         arrays = replace(arrays, bank=bank, pixels=method.pixels)
     batches = PairBatches(arrays, method.streams, spec)

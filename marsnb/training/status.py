@@ -13,7 +13,10 @@ from marsnb.training.cost import CLASSES, costs
 from marsnb.training.spec import RunSpec, row_runs
 
 TRAINING_IMAGES = {"classification": 5386, "segmentation": 9831}
-"""Of MSL v1, and about 60 % of the Navcam pairs of AI4Mars, for the length of an epoch that is one pass."""
+"""Of MSL v1, and about 60 % of the Navcam pairs of AI4Mars, for the length of an epoch that is one pass.
+
+A machine with fewer pairs takes less: the estimate is of the whole data.
+"""
 
 BASELINE = "cross_entropy"
 
@@ -83,7 +86,7 @@ def seconds_of(spec: RunSpec, speeds: list[tuple[RunSpec, float]]) -> float:
     like = [
         (other, speed)
         for other, speed in speeds
-        if (other.task, other.backbone) == (spec.task, spec.backbone)
+        if (other.task, other.backbone, other.trunk) == (spec.task, spec.backbone, spec.trunk)
         and _trains_backbone(other) == _trains_backbone(spec)
     ]
     for method, size in ((spec.method, True), (BASELINE, True), (None, True), (spec.method, False), (None, False)):

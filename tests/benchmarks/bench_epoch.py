@@ -18,12 +18,12 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from marsnb.data._images import image_files
+from marsnb.data.arrays import to_images, to_unit
 from marsnb.data.augment import AUGMENTATIONS
 from marsnb.data.cache import open_cached
 from marsnb.data.streams import shuffled
 from marsnb.data.synthetic import open_synthetic
-from marsnb.training.batches import to_images, to_unit
-from marsnb.training.run import keep_freed_memory
+from marsnb.memory import keep_freed_memory
 from tests.conftest import REAL_DATA
 
 BOUND = 2.0

@@ -10,12 +10,13 @@ import time
 import pytest
 import torch
 
+from marsnb.memory import keep_freed_memory
 from marsnb.methods.classification import METHODS
 from marsnb.methods.classification._parts import ClassificationMethod
 from marsnb.recipes import load_profile
 from marsnb.training.classification import build_method
 from marsnb.training.cost import CLASS_COUNTS, fake_batches, step_costs
-from marsnb.training.run import keep_freed_memory, pick_device
+from marsnb.training.run import pick_device
 from marsnb.training.spec import ClassificationSpec, make_spec
 
 BOUND = 1.3

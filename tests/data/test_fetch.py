@@ -150,8 +150,7 @@ def test_page_in_place_of_the_file(archive: Archive, root: Path, page: bytes) ->
 
 
 def test_unpacking_that_was_killed_is_cleared(archive: Archive, root: Path) -> None:
-    old, new = root / ".unpack-old", root / ".unpack-new"
-    for folder in (old, new):
+    for folder in (old := root / ".unpack-old", new := root / ".unpack-new"):
         (folder / "tree").mkdir(parents=True)
     os.utime(old, (0, 0))
     fetch_msl(root, base_url=archive.url, progress=False)

@@ -8,7 +8,8 @@ from PIL import Image
 from marsnb.data import DATASETS
 from marsnb.data._images import decode
 from marsnb.data.base import ClassificationData, LabelledList
-from marsnb.data.msl import MSL, open_msl, parse_name, table1
+from marsnb.data.msl import MSL, open_msl, parse_name
+from marsnb.data.verify import table1
 from marsnb.errors import DataError, MarsnbError, RecipeError
 from tests.fake.msl import FakeMsl, make_msl
 from tests.fake.pds import make_pds

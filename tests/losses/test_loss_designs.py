@@ -104,6 +104,15 @@ def test_centers_arrive_at_the_class_means_and_follow_them():
         torch.testing.assert_close(loss.centers, means + shift, rtol=0, atol=1e-3)
 
 
+def test_centers_move_in_single_precision_under_autocast():
+    torch.manual_seed(0)
+    features, loss, other = torch.randn(8, 3), Center(4, 3), Center(4, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss(features, LABELS)
+    other(features, LABELS)
+    assert loss.centers.dtype == torch.float32 and torch.equal(loss.centers, other.centers)
+
+
 def test_evaluation_moves_no_center_and_state_goes_round():
     torch.manual_seed(0)
     loss, other = Center(4, 3), Center(4, 3)

@@ -19,7 +19,7 @@ def pixels(count=60, seed=0):
 
 
 def naive(vectors, labels, regions, temperature):
-    """Each query by itself: -log of its mean's share."""
+    """Each query by itself: -log of its mean's share; a class without hard pixels counts as 0."""
     losses = []
     for region in regions:
         mean = vectors[labels == region.label].mean(dim=0)
@@ -30,7 +30,7 @@ def naive(vectors, labels, regions, temperature):
             exps = [math.exp(value / temperature) for value in at]
             terms.append(-math.log(exps[0] / sum(exps)))
         losses.append(sum(terms) / len(terms))
-    return sum(losses) / len(losses)
+    return sum(losses) / len(set(labels.tolist()))
 
 
 def test_queries_are_hard_pixels_of_the_class_and_keys_never_share_it():
@@ -43,6 +43,7 @@ def test_queries_are_hard_pixels_of_the_class_and_keys_never_share_it():
         assert (len(region.queries), len(region.keys)) == (256, 512)
         hard = ((labels == region.label) & (confidence < 0.5)).nonzero()[:, 0]
         assert set(region.queries.tolist()) == set(hard.tolist())  # of so many draws, each is one
+    for region in draw_regions(vectors, labels, confidence, CLASSES, hard=0.5, keys=5000):
         assert set(region.keys.tolist()) == set((labels != region.label).nonzero()[:, 0].tolist())
 
 
@@ -98,7 +99,47 @@ def test_a_class_that_equals_its_mean_and_no_other_has_a_closed_form():
     vectors, labels = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 1])
     regions = [Region(0, torch.tensor([0, 0]), torch.tensor([1, 1, 1]))]
     loss = regional_contrast(vectors, labels, regions, 0.5)
-    assert loss.item() == pytest.approx(math.log(1 + 3 * math.exp(-2)), rel=1e-5)
+    assert loss.item() == pytest.approx(math.log(1 + 3 * math.exp(-2)) / 2, rel=1e-5)  # class 1 has no query
+
+
+def test_a_class_without_hard_pixels_counts_and_one_without_pixels_does_not():
+    vectors, labels, confidence = pixels()
+    labels = labels.clamp_max(2)  # class 3 has no pixel
+    confidence[labels == 1] = 0.99
+    regions = draw_regions(vectors, labels, confidence, CLASSES, **SIZES)
+    assert [region.label for region in regions] == [0, 2]
+    ours = regional_contrast(vectors, labels, regions)
+    assert ours.item() == pytest.approx(naive(vectors, labels, regions, 0.5), rel=1e-4)
+    one = [regional_contrast(vectors, labels, [region]) for region in regions]
+    assert ours.item() == pytest.approx(sum(loss.item() for loss in one), rel=1e-5)  # each is a third
+
+
+def test_a_device_without_double_precision_does(monkeypatch):
+    """As on Apple's devices: a tensor of float64 made on the device is refused."""
+    real = {name: getattr(torch, name) for name in ("rand", "empty", "zeros", "tensor", "arange")}
+
+    def refuse(name):
+        def made(*args, **more):
+            if more.get("dtype") is torch.float64 and more.get("device") is not None:
+                raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+            return real[name](*args, **more)
+
+        return made
+
+    for name in real:
+        monkeypatch.setattr(torch, name, refuse(name))
+    with pytest.raises(TypeError, match="MPS"):
+        torch.rand(2, dtype=torch.float64, device="cpu")
+    vectors, labels, confidence = pixels()
+    regions = draw_regions(vectors, labels, confidence, CLASSES, **SIZES)
+    assert len(regions) == CLASSES and regional_contrast(vectors, labels, regions).dtype == torch.float32
+
+
+def test_the_largest_draw_is_a_key_of_its_class(monkeypatch):
+    vectors, labels, confidence = pixels()
+    monkeypatch.setattr(torch, "rand", lambda *size, **more: torch.ones(*size))  # what rounding may make of 1 - 2^-24
+    for region in draw_regions(vectors, labels, confidence, CLASSES, **SIZES):
+        assert (labels[region.keys] != region.label).all()
 
 
 def test_twenty_steps_lower_the_loss():

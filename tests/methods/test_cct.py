@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from marsnb.methods.segmentation import _perturbations as perturbations
 from marsnb.methods.segmentation._consistency import ramp_up
 from marsnb.methods.segmentation._perturbations import PERTURBATIONS, Scene, unit_step
+from marsnb.methods.segmentation.cct import auxiliary_decoder
 from tests.fake.masks import batch_of, labels_of, method_of
 
 each_perturbation = pytest.mark.parametrize("name", list(PERTURBATIONS))
@@ -67,7 +68,14 @@ def test_the_most_active_elements_are_dropped():
     for image in range(3):
         assert activation[image][~kept[image]].min() > activation[image][kept[image]].max()
         low = activation[image][~kept[image]].min() / activation[image].max()
-        assert low >= 0.6
+        assert low >= 0.7
+
+
+def test_the_share_of_the_most_active_elements_is_drawn_from_0_7_to_0_9():
+    torch.manual_seed(0)
+    z = torch.linspace(0.0, 1.0, 1001).expand(400, 1, 1, 1001)
+    lows = torch.where(perturbed("feature_drop", z) == 0, z, 2.0)[:, 0, 0, 1:].amin(dim=1)
+    assert 0.7 <= lows.min() < 0.705 and 0.895 < lows.max() <= 0.901 and abs(lows.mean() - 0.8) < 0.01
 
 
 def test_half_of_the_channels_are_dropped_whole():
@@ -169,6 +177,31 @@ def test_it_is_its_equation():
     expected = losses["ce"] + ramp_up(0.05, 0.1) * 5.0 * losses["agreement"]
     assert losses["loss"].item() == pytest.approx(expected.item(), rel=1e-5)
     assert 0 < losses["agreement"] < 1
+
+
+def test_an_auxiliary_decoder_is_a_classifier_and_two_doublings():
+    torch.manual_seed(0)
+    decoder, z = auxiliary_decoder(16, 4), torch.randn(2, 16, 3, 5)
+    kinds = [type(layer).__name__ for layer in decoder]
+    assert kinds == ["Conv2d", "Conv2d", "ReLU", "PixelShuffle", "Conv2d", "ReLU", "PixelShuffle"]
+    classify, *widen = (layer for layer in decoder if isinstance(layer, nn.Conv2d))
+    assert classify.bias is None and classify.weight.shape == (4, 16, 1, 1)
+    assert all(layer.weight.shape == (16, 4, 1, 1) and layer.bias is not None for layer in widen)
+    at = classify(z)
+    for layer in widen:  # a loop of its own: four channels in a row are the four pixels of an element
+        wide, rows, columns = layer(at).relu(), at.shape[2], at.shape[3]
+        larger = torch.zeros(2, 4, 2 * rows, 2 * columns)
+        for row in range(2):
+            for column in range(2):
+                larger[:, :, row::2, column::2] = wide[:, 2 * row + column :: 4]
+        at = larger
+    torch.testing.assert_close(decoder(z), at)
+    assert at.shape == (2, 4, 12, 20)
+    with torch.no_grad():
+        for layer in widen:
+            layer.bias.zero_()
+    grown = decoder(z)
+    assert torch.equal(grown, grown[:, :, ::4, ::4].repeat_interleave(4, 2).repeat_interleave(4, 3))  # at first
 
 
 def test_numbers_of_decoders():

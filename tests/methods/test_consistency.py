@@ -54,7 +54,7 @@ def test_a_box_is_one_rectangle_of_half_the_image_at_any_place():
     assert rows.sum(dim=1).min() < 24 and rows.sum(dim=1).max() > 36  # flat ones and tall ones
 
 
-def test_half_the_classes_are_taken_whole_and_rounded_up():
+def test_half_the_classes_are_taken_whole_and_rounded_down():
     torch.manual_seed(0)
     for classes in (1, 2, 3, 4):
         labels = torch.randint(0, classes, (20, 8, 8))
@@ -62,7 +62,7 @@ def test_half_the_classes_are_taken_whole_and_rounded_up():
         keep = half_the_classes(labels, 4)
         for own, kept in zip(labels, keep, strict=True):
             chosen = set(own[kept].tolist())
-            assert len(chosen) == (classes + 1) // 2 and 255 not in chosen
+            assert len(chosen) == classes // 2 and 255 not in chosen
             assert torch.equal(kept, torch.isin(own, torch.tensor(sorted(chosen))))
     assert {tuple(sorted(set(o[k].tolist()))) for o, k in zip(labels, keep, strict=True)} >= {(0, 1), (2, 3)}
 

@@ -152,7 +152,7 @@ def test_weights_file_runs_no_code(tmp_path):
     [
         ("resnet5", "random", "did you mean resnet50"),
         ("zzzzzz", "random", "list_models"),
-        ("resnet18", "imagenet-lite", "tf_efficientnet_lite0 only"),
+        ("resnet18", "imagenet-lite", "tf_efficientnet_lite0, .*lite2 only"),
         ("resnet18", "moco_v2", "resnet50 only"),
         ("timm:resnet50", "moco_v2:200", "resnet50 only"),
         ("resnet18", "imagenette", "unknown start weights 'imagenette'"),

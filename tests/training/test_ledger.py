@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from marsnb import paths
+from marsnb.files import locked
 from marsnb.training import ledger
 
 RUN = {
@@ -196,11 +197,11 @@ def test_a_lock_has_one_holder(tmp_path, capsys):
     path, order = tmp_path / "new" / "x.lock", []
 
     def second():
-        with ledger.locked(path, "held: waiting"):
+        with locked(path, "held: waiting"):
             order.append("second")
 
     thread = threading.Thread(target=second)
-    with ledger.locked(path, "held: waiting"):
+    with locked(path, "held: waiting"):
         thread.start()
         time.sleep(0.3)
         order.append("first")

@@ -6,8 +6,8 @@ import torch
 
 from marsnb import paths
 from marsnb.errors import DataError
-from marsnb.training import segmentation
-from marsnb.training.load import trained_segmenter
+from marsnb.training import classification, segmentation
+from marsnb.training.load import trained_classifier, trained_segmenter
 from marsnb.training.run import run_id_of
 from marsnb.training.spec import row_runs
 
@@ -47,3 +47,25 @@ def test_a_missing_or_damaged_checkpoint_names_the_fix() -> None:
         with pytest.raises(DataError, match=r"cannot be loaded .*: delete the folder and train the run anew") as caught:
             trained_segmenter(spec, data)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("trunk", [None, "layer3"])
+def test_a_classifiers_weights_come_back(trunk: str | None) -> None:
+    spec = {row.id: spec for row, _, spec in row_runs(4, "smoke")}["final"].model_copy(update={"trunk": trunk})
+    data = classification.open_data(spec)
+    run_id, _ = run_id_of(spec, data)
+    with pytest.raises(DataError, match=f"{run_id} is not on this machine: point MARSNB_RUNS at"):
+        trained_classifier(spec, data)
+    method = classification.build_method(spec.model_copy(update={"seed": 7}), [1] * len(data.class_names))
+    folder = paths.runs() / run_id
+    folder.mkdir(parents=True)
+    torch.save({"state_dict": method.state_dict(), "epoch": 1}, folder / "last.ckpt")
+    state = torch.random.get_rng_state()
+    model = trained_classifier(spec, data)
+    assert torch.equal(state, torch.random.get_rng_state()) and not model.training
+    images = torch.from_numpy(np.random.default_rng(0).random((2, 3, 64, 64), dtype=np.float32))
+    with torch.inference_mode():
+        assert torch.equal(model(images), method.model.eval()(images))
+    (folder / "last.ckpt").write_bytes(b"half a file")
+    with pytest.raises(DataError, match=r"cannot be loaded .*: delete the folder and train the run anew"):
+        trained_classifier(spec, data)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from marsnb.data.arrays import to_images as to_colour
 from marsnb.data.augment import MaskedAugmentation
 from marsnb.data.segmentation import UNLABELLED
-from marsnb.training.pairs import PairArrays, PairBatches, to_colour
+from marsnb.training.pairs import PairArrays, PairBatches
 from marsnb.training.spec import make_spec
 
 SPEC = make_spec(

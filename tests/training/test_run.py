@@ -12,7 +12,9 @@ import pytorch_lightning as pl
 import torch
 
 from marsnb import paths
+from marsnb.data import bank
 from marsnb.errors import DataError, RecipeError, TrainingError
+from marsnb.files import locked
 from marsnb.methods.classification import METHODS
 from marsnb.training import ledger
 from marsnb.training.classification import open_data
@@ -115,6 +117,16 @@ def die_after_the_last_epoch_before_the_ledger():
     ledger.append = die
 
 
+def die_while_the_bank_is_built():
+    make, made = bank._chunk, []
+
+    def chunk(*job):
+        made.append(job)
+        return make(*job) if len(made) < 4 else die()
+
+    bank._chunk = chunk
+
+
 DEATHS = (
     die_in_the_middle_of_an_epoch, die_while_the_checkpoint_is_written, die_after_the_last_epoch_before_the_ledger
 )  # fmt: skip
@@ -125,6 +137,26 @@ def train(death=None):
     if death is not None:
         death()
     run(tiny(), "smoke", device="cpu")
+
+
+def train_from_the_bank(death=None):
+    if death is not None:
+        death()
+    run(tiny(trunk="layer2", views=2, threads=1), "smoke", device="cpu")
+
+
+@pytest.mark.slow
+def test_killed_anywhere_it_ends_with_the_same_numbers_from_the_bank(monkeypatch, tmp_path):
+    assert in_a_process(train_from_the_bank) == 0
+    expected, expected_curves = values(), ledger.read_curves("smoke")
+    monkeypatch.setenv("MARSNB_FIGURES", str(tmp_path / "killed"))
+    monkeypatch.setenv("MARSNB_RUNS", str(tmp_path / "killed-runs"))
+    for death in (die_while_the_bank_is_built, die_in_the_middle_of_an_epoch, die_while_the_checkpoint_is_written):
+        assert in_a_process(train_from_the_bank, death) == -signal.SIGKILL
+        assert not ledger.ledger_path("smoke").exists()
+    assert in_a_process(train_from_the_bank) == 0
+    pd.testing.assert_series_equal(values(), expected, check_exact=True)
+    pd.testing.assert_frame_equal(ledger.read_curves("smoke"), expected_curves, check_exact=True)
 
 
 @pytest.mark.slow
@@ -166,7 +198,7 @@ def test_a_run_that_another_process_trains_is_waited_for(capsys):
     held = threading.Event()
 
     def hold():  # a lock is of its open file, so a thread is like a process here
-        with ledger.locked(paths.runs() / f"{run_id}.lock"):
+        with locked(paths.runs() / f"{run_id}.lock"):
             held.set()
             time.sleep(0.5)
             rows = [{"run_id": run_id, "split": "test", "metric": "top1", "value": 0.5, "n": 1}]

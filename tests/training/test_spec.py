@@ -17,7 +17,7 @@ OTHER = {
     "steps_per_epoch": 3, "batch_labelled": 17, "batch_unlabelled": 17, "lr_head": 0.1, "lr_projection": 0.1,
     "lr_backbone": 0.1, "milestones": (1,), "lr_decay": 0.5, "weight_decay": 0.1, "pretrain_steps": 7,
     "precision": "bf16-mixed",
-    "train_on": "train+val", "evaluate": ("test",),
+    "train_on": "train+val", "evaluate": ("test",), "trunk": "layer2", "views": 3, "threads": 1,
 }  # fmt: skip
 
 
@@ -143,7 +143,7 @@ def test_val_is_not_scored_when_trained_on():
         ({"epochs": 0}, {}, "run setting 'epochs'.*at least 1"),
         ({"epochs": "many"}, {}, "run setting 'epochs'.*integer"),
         ({"image_size": -1}, {}, "run setting 'image_size'.*at least 1"),
-        ({"batchnorm": "off"}, {}, "run setting 'batchnorm'.*'train' or 'frozen'"),
+        ({"batchnorm": "off"}, {}, "run setting 'batchnorm'.*'train', 'frozen' or 'labelled'"),
         ({"evaluate": ["tset"]}, {}, r"run setting 'evaluate\.0'.*'val' or 'test'"),
         ({"precision": "half"}, {}, "run setting 'precision'.*32-true"),
         ({}, {"weigth_u": 1}, "method setting 'weigth_u' is unknown to SemiSupervised; known: .*weight_u"),

@@ -56,7 +56,7 @@ def outside_boxes(labels: Tensor) -> Tensor:
 
 
 def half_the_classes(labels: Tensor, num_classes: int) -> Tensor:
-    """True where an image shows one of a random half of the classes that it has, rounded up.
+    """True where an image shows one of a random half of the classes that it has, rounded down: none of a single class.
 
     Shape:
         ``labels``: ``(B, H, W)``, classes or 255; the result likewise, False where there is no class.
@@ -65,7 +65,7 @@ def half_the_classes(labels: Tensor, num_classes: int) -> Tensor:
     present = (labels.flatten(1)[:, None] == every[:, None]).any(dim=2)  # (B, C)
     draw = torch.rand(present.shape, device=labels.device).masked_fill(~present, 2.0)
     rank = draw.argsort(dim=1).argsort(dim=1)  # (B, C), absent classes last
-    chosen = rank < (present.sum(dim=1, keepdim=True) + 1) // 2
+    chosen = rank < present.sum(dim=1, keepdim=True) // 2
     chosen = torch.cat([chosen, chosen.new_zeros(len(chosen), 1)], dim=1)  # the last column is for no class
     index = torch.where(labels == IGNORE_INDEX, num_classes, labels).flatten(1)  # (B, HW)
     return chosen.gather(1, index).view(labels.shape)
@@ -87,7 +87,7 @@ def cutmix(labels: Tensor, num_classes: int) -> Mixing:
 
 
 def classmix(labels: Tensor, num_classes: int) -> Mixing:
-    """Half of an image's classes, by its labels, are pasted on its partner."""
+    """Half of an image's classes, by its labels, are pasted on its partner; of an image of one class nothing is."""
     return Mixing(half_the_classes(labels, num_classes))
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 NOISE = 0.3  # of the reference: uniform from -0.3 to 0.3
-DROP_FROM = (0.6, 0.9)  # of the largest activation, drawn per image
+DROP_FROM = (0.7, 0.9)  # of the reference: share of the largest activation; here drawn per image
 DROPOUT = 0.5
 ERASE = 0.4  # edges of a hole, as shares of its object's
 RADIUS = 2.0  # of the adversarial step, per image

@@ -1,5 +1,6 @@
 """CCT: auxiliary decoders have to see in perturbed features what the main decoder sees in the features as they are."""
 
+import math
 from typing import Any, cast
 
 import torch
@@ -16,9 +17,24 @@ MOST = max(number for _, number in PERTURBATIONS.values())
 
 
 def auxiliary_decoder(width: int, num_classes: int) -> nn.Sequential:
-    """One sub-pixel convolution, from ``(B, width, H / 16, W / 16)`` to ``(B, num_classes, H / 4, W / 4)`` logits."""
-    factor = OUTPUT_STRIDE // FEATURE_STRIDE
-    return nn.Sequential(nn.Conv2d(width, num_classes * factor**2, kernel_size=1), nn.PixelShuffle(factor))
+    """A linear classifier of each element, then steps of sub-pixel convolution that double the resolution.
+
+    Each step is a 1x1 convolution to four times the channels, a ReLU and a shuffle of channels into space, as in the
+    reference's code, so the logits are not negative. A step's weights begin equal for the four pixels that come of an
+    element (ICNR), so that at first it repeats elements.
+
+    Shape:
+        ``(B, width, H / 16, W / 16)`` to logits ``(B, num_classes, H / 4, W / 4)``.
+    """
+    layers: list[nn.Module] = [nn.Conv2d(width, num_classes, kernel_size=1, bias=False)]
+    nn.init.kaiming_normal_(layers[0].weight, nonlinearity="relu")
+    for _ in range(int(math.log2(OUTPUT_STRIDE // FEATURE_STRIDE))):
+        widen = nn.Conv2d(num_classes, 4 * num_classes, kernel_size=1)
+        with torch.no_grad():
+            one = nn.init.kaiming_normal_(torch.empty(num_classes, num_classes, 1, 1))
+            widen.weight.copy_(one.repeat_interleave(4, dim=0))  # shuffling takes four channels in a row for one
+        layers += [widen, nn.ReLU(), nn.PixelShuffle(2)]
+    return nn.Sequential(*layers)
 
 
 @METHODS.register("cct")
@@ -30,7 +46,8 @@ class CCT(SegmentationMethod):
     encoder and the auxiliary decoders, and the main decoder learns from labels alone.
 
     Open choices: the unlabelled data are the unlabelled pixels of the batch, so there is one pass through the encoder;
-    predictions are compared at the main decoder's resolution, a quarter of the image's, before it is scaled up; an
+    predictions are compared at the main decoder's resolution, a quarter of the image's, before it is scaled up, so an
+    auxiliary decoder doubles the resolution twice (reference: three times, to the image's); an
     "object" is all of an image but its most frequent predicted class, as there is no background on Mars; random numbers
     are drawn per image.
 

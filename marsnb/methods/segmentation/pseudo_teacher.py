@@ -6,12 +6,14 @@ from marsnb.methods.segmentation._consistency import TeacherMethod
 
 @METHODS.register("pseudo_teacher")
 class PseudoTeacher(TeacherMethod):
-    """An EMA teacher's classes are learned on images that nothing was mixed into: Mean Teacher as ReCo's code has it.
+    """An EMA teacher's classes are learned on images that nothing was mixed into.
 
-    Open choices: ``TeacherMethod``. The form of Mean Teacher's own paper is ``mean_teacher``.
+    It is the row of the mixing methods without a mixing: what they add to it is the mixing alone. The form of Mean
+    Teacher's own paper, with probabilities and noise, is ``mean_teacher``; Wang et al. do not say which they took.
 
-    Reference: Tarvainen and Valpola, Mean teachers are better role models, arXiv 1703.01780; Liu et al., arXiv
-    2104.04465.
+    Open choices: ``TeacherMethod``.
+
+    Reference: Tarvainen and Valpola, Mean teachers are better role models, arXiv 1703.01780.
     """
 
     pixels = ()

@@ -1,0 +1,18 @@
+"""How the C library treats memory that is freed."""
+
+import ctypes
+import platform
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep freed memory instead of giving it back at every step.
+
+    A large activation is otherwise mapped and zeroed anew each time: on EfficientNet-Lite0 at 160 px with 96 images on
+    two cores, that halves the training speed (26 against 57 images/s). Elsewhere than on Linux this does nothing.
+    """
+    if platform.system() == "Linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        if mallopt is not None:
+            mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
+            mallopt(-1, 0x7FFFFFFF)  # M_TRIM_THRESHOLD
+            mallopt(-4, 0)  # M_MMAP_MAX

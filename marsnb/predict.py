@@ -1,0 +1,210 @@
+"""A trained model on images of one's own: classes with their probabilities, or masks, overlays and shares of area."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image as PilImage
+from PIL import ImageDraw
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+from torch.nn import functional as F
+
+from marsnb.data.arrays import to_images, to_unit
+from marsnb.errors import DataError
+from marsnb.training.load import Model
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff"})
+"""Endings of image files, in lower case."""
+BATCH = 16
+"""Images per forward pass."""
+LOW = 0.5
+"""Confidence of the first class below which an answer is flagged."""
+TOP = 3
+COLOURS = ((204, 121, 167), (0, 114, 178), (240, 228, 66), (213, 94, 0), (0, 158, 115), (86, 180, 233), (230, 159, 0))
+STRENGTH = 0.45
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A file that could not be read, and why."""
+
+    path: Path
+    why: str
+
+
+def image_paths(names: Sequence[str]) -> list[Path]:
+    """Image files of names of files, folders and patterns, each once, in their order; hidden files are left out.
+
+    Raises:
+        DataError: a name matches nothing, or no image is there at all.
+    """
+    found: dict[Path, None] = {}
+    for name in names:
+        path = Path(name).expanduser()
+        if path.is_file():
+            found.setdefault(path)
+            continue
+        inside = path.rglob("*") if path.is_dir() else _matching(path)
+        images = sorted(
+            p for p in inside if p.is_file() and p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
+        )
+        if not images:
+            endings = ", ".join(sorted(SUFFIXES))
+            raise DataError(f"no image at {name}: name a file, a folder or a pattern of files ending in {endings}")
+        found.update(dict.fromkeys(images))
+    return list(found)
+
+
+def _matching(pattern: Path) -> Iterator[Path]:
+    """Files that a pattern such as ``photos/*.jpg`` matches."""
+    parts = pattern.parts
+    first = next((i for i, part in enumerate(parts) if set(part) & set("*?[")), len(parts))
+    return Path(*parts[:first]).glob(str(Path(*parts[first:]))) if first < len(parts) else iter(())
+
+
+def _stems(files: Sequence[Path]) -> dict[Path, str]:
+    """A name for what is written of each file: its own without the ending, numbered where two would be alike."""
+    found: dict[Path, str] = {}
+    taken: set[str] = set()
+    for path in files:
+        stem, number = path.stem, 1
+        while stem in taken:
+            number += 1
+            stem = f"{path.stem}-{number}"
+        taken.add(stem)
+        found[path] = stem
+    return found
+
+
+def read_image(path: Path, size: int) -> tuple[NDArray[np.uint8], PilImage.Image] | Broken:
+    """An image squashed to ``size`` x ``size`` as in training, RGB, and as it is; 16-bit grey is brought to 8 bits."""
+    try:
+        with path.open("rb") as stream:
+            image = PilImage.open(stream)
+            if image.mode.startswith("I"):
+                wide = np.asarray(image, dtype=np.float64)
+                image = PilImage.fromarray((wide * (255 / max(wide.max(), 1))).astype(np.uint8))
+            image = image.convert("RGB")
+            return np.array(image.resize((size, size), PilImage.Resampling.BILINEAR)), image
+    except (OSError, SyntaxError, ValueError, PilImage.DecompressionBombError) as error:
+        return Broken(path, " ".join(str(error).split()) or type(error).__name__)
+
+
+def _batches(files: Sequence[Path], size: int, broken: list[Broken]) -> Iterator[tuple[list[Path], Tensor, list[Any]]]:
+    """Read images in batches; never more than one batch of them is in memory."""
+    for start in range(0, len(files), BATCH):
+        good, small, whole = [], [], []
+        for path in files[start : start + BATCH]:
+            read = read_image(path, size)
+            if isinstance(read, Broken):
+                broken.append(read)
+                continue
+            good.append(path)
+            small.append(read[0])
+            whole.append(read[1])
+        if good:
+            yield good, to_unit(to_images(np.stack(small))).contiguous(memory_format=torch.channels_last), whole
+
+
+def predict(model: Model, names: Sequence[str], out: Path, *, low: float = LOW, quiet: bool = False) -> Path:
+    """Predict for images and write what was found.
+
+    Args:
+        model: see ``load_model``.
+        names: files, folders or patterns.
+        out: a folder. Of a classifier it gets ``classes.csv``: file, the three most probable classes with their
+            probabilities, and whether the first is below ``low``. Of a segmenter ``areas.csv``, each class's share of
+            the image, and for each image ``NAME_mask.png`` with the data set's codes at the image's own size and
+            ``NAME_overlay.png`` with a legend.
+        low: probability below which an answer is flagged.
+        quiet: show no progress.
+
+    Returns:
+        The CSV.
+
+    Raises:
+        DataError: nothing is there to read, or some files could not be read; the others are then done all the same.
+    """
+    files, broken = image_paths(names), []
+    out.mkdir(parents=True, exist_ok=True)
+    segments, stems = model.spec.task == "segmentation", _stems(files)
+    table = out / ("areas.csv" if segments else "classes.csv")
+    partial = table.with_suffix(".partial")
+    write = _masks if segments else _classes
+    try:
+        with partial.open("w", encoding="utf-8", newline="") as file, torch.inference_mode():
+            lines = csv.writer(file, lineterminator="\n")
+            lines.writerow(_heading(model))
+            batches = _batches(files, model.spec.image_size, broken)
+            steps = -(-len(files) // BATCH)
+            bar = track(batches, "images", total=steps, console=Console(stderr=True), transient=True, disable=quiet)
+            for paths, images, whole in bar:
+                lines.writerows(
+                    write(model, {p: out / stems[p] for p in paths}, model.module(images).float(), whole, low)
+                )
+        partial.replace(table)
+    finally:
+        partial.unlink(missing_ok=True)
+    if broken:
+        some = "; ".join(f"{b.path} ({b.why})" for b in broken[:5]) + ("; ..." if len(broken) > 5 else "")
+        raise DataError(f"{len(broken)} of {len(files)} files could not be read: {some}; the others are in {table}")
+    return table
+
+
+def _heading(model: Model) -> list[str]:
+    if model.spec.task == "segmentation":
+        return ["file", *model.class_names]
+    return ["file", *(f"{what}{i}" for i in range(1, TOP + 1) for what in ("class", "probability")), "low_confidence"]
+
+
+def _classes(
+    model: Model, files: dict[Path, Path], logits: Tensor, whole: list[PilImage.Image], low: float
+) -> list[list[object]]:
+    probabilities, classes = logits.softmax(dim=1).topk(min(TOP, logits.shape[1]), dim=1)
+    return [
+        [str(path), *(v for c, p in zip(cs, ps, strict=True) for v in (model.class_names[c], f"{p:.4f}")), ps[0] < low]
+        for path, cs, ps in zip(files, classes.tolist(), probabilities.tolist(), strict=True)
+    ]
+
+
+def _masks(
+    model: Model, files: dict[Path, Path], logits: Tensor, whole: list[PilImage.Image], low: float
+) -> list[list[object]]:
+    lines: list[list[object]] = []
+    for (path, out), one, image in zip(files.items(), logits, whole, strict=True):
+        size = (image.height, image.width)
+        codes = F.interpolate(one[None], size=size, mode="bilinear", align_corners=False)[0].argmax(dim=0)
+        mask = codes.to(torch.uint8).numpy()
+        PilImage.fromarray(mask).save(out.with_name(f"{out.name}_mask.png"))
+        overlay(image, mask, model.class_names).save(out.with_name(f"{out.name}_overlay.png"))
+        counts = np.bincount(mask.ravel(), minlength=len(model.class_names)) / mask.size
+        lines.append([str(path), *(f"{share:.4f}" for share in counts)])
+    return lines
+
+
+def overlay(image: PilImage.Image, mask: NDArray[np.uint8], class_names: Sequence[str]) -> PilImage.Image:
+    """An image with each class's colour over it, and a legend below.
+
+    Args:
+        image: RGB.
+        mask: class of each pixel, ``(H, W)``.
+        class_names: in the order of the codes.
+    """
+    colours = np.array(COLOURS)[np.arange(len(class_names)) % len(COLOURS)]
+    painted = (1 - STRENGTH) * np.asarray(image.convert("RGB")) + STRENGTH * colours[mask]  # (H, W, 3)
+    edge = max(14, image.height // 24)
+    canvas = PilImage.new("RGB", (image.width, image.height + 2 * edge), "white")
+    canvas.paste(PilImage.fromarray(painted.astype(np.uint8)))
+    draw, wide = ImageDraw.Draw(canvas), image.width // len(class_names)
+    for i, name in enumerate(class_names):
+        left, top = i * wide + edge // 2, image.height + edge // 2
+        draw.rectangle((left, top, left + edge, top + edge), fill=tuple(int(c) for c in colours[i]))
+        draw.text((left + edge + edge // 3, top), name, fill="black", font_size=edge)
+    return canvas
