@@ -2,7 +2,6 @@
 
 from marsnb.results.costs import cost_ratios, growth, method_costs
 from marsnb.results.epochs import changes, curves, mean_curves, whole
-from marsnb.results.fairness import fairness
 from marsnb.results.gains import differences
 from marsnb.results.images import answers, matrices
 from marsnb.results.intervals import ENOUGH, Value, over_seeds, share
@@ -10,6 +9,7 @@ from marsnb.results.output import caption, readable, styled, synthetic, write_cs
 from marsnb.results.ranks import rank_correlation
 from marsnb.results.tidy import summary, table
 from marsnb.results.versions import datasets
+from marsnb.training.fairness import fairness
 
 __all__ = [
     "ENOUGH", "Value", "answers", "caption", "changes", "cost_ratios", "curves", "datasets", "differences", "fairness",

@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from marsnb.data.streams import STREAMS
 from marsnb.methods import methods_of
 from marsnb.methods._base import method_settings
 from marsnb.recipes import load_table
@@ -22,10 +23,11 @@ def fairness(number: int | str, profile: str) -> pd.DataFrame:
         profile: name of the profile.
 
     Returns:
-        One line per row: ``row, label, method, settings`` (of the method), ``other`` (data, schedule and network where
-        they are not the baseline's), ``epochs`` of each stage, and images through the backbone in a step, in batches of
-        the baseline, the most of its stages: ``trained``, ``passed`` (without a gradient), ``decoded`` (through a
-        decoder), and ``whole`` (of the whole training, the baseline's being 1); counted by running a step of each.
+        One line per row: ``row, label, method, fed`` (streams besides the labelled one), ``settings`` (of the method),
+        ``other`` (data, schedule and network where they are not the baseline's), ``epochs`` of each stage, and images
+        through the backbone in a step, in batches of the baseline, the most of its stages: ``trained``, ``passed``
+        (without a gradient), ``decoded`` (through a decoder), and ``whole`` (of the whole training, the baseline's
+        being 1); counted by running a step of each.
     """
     head, found = load_table(number), []
     rows = row_runs(head.table, profile)
@@ -34,9 +36,10 @@ def fairness(number: int | str, profile: str) -> pd.DataFrame:
     for row, _, spec in rows:
         mine, stages = spec.model_dump(), costs(spec)
         other = {name: mine[name] for name in mine if name not in _METHOD and mine[name] != theirs[name]}
-        settings = method_settings(methods_of(head.task)[spec.method], spec.settings)
+        method = methods_of(head.task)[spec.method]
+        settings = method_settings(method, spec.settings)
         found.append({
-            "row": row.id, "label": row.label, "method": spec.method, "settings": _text(settings),
+            "row": row.id, "label": row.label, "method": spec.method, "fed": _fed(method), "settings": _text(settings),
             "other": _text(other), "epochs": " + ".join(f"{stage.step} {stage.epochs}".strip() for stage in stages),
             "trained": max(stage.trained for stage in stages) / unit,
             "passed": max(stage.passed for stage in stages) / unit,
@@ -45,6 +48,12 @@ def fairness(number: int | str, profile: str) -> pd.DataFrame:
         })  # fmt: skip
     frame = pd.DataFrame(found)
     return frame.assign(whole=frame["whole"] / sum(stage.images * stage.epochs for stage in costs(base)))
+
+
+def _fed(method: Any) -> str:
+    names = [name for name in getattr(method, "streams", ()) if name != "labelled"]
+    bare = {name for name in names if name in STREAMS and STREAMS[name].source == "unlabelled"}
+    return ", ".join(f"{name} (no labels)" if name in bare else name for name in names)
 
 
 def _text(values: dict[str, Any]) -> str:
