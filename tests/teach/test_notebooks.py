@@ -14,7 +14,7 @@ import torch
 from matplotlib import pyplot as plt
 
 from marsnb import paths
-from marsnb.report import measure_contrast
+from marsnb.bench import contrast
 from marsnb.teach.exercise import Verdict
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -66,7 +66,7 @@ def test_solved(number: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     (tmp_path / "lite").mkdir()
     for name in LEDGER:
         shutil.copy(paths.ROOT / "figures" / "lite" / name, tmp_path / "lite" / name)
-    monkeypatch.setattr(measure_contrast, "measured", lambda budget: pd.read_csv(COST).drop(columns="data"))
+    monkeypatch.setattr(contrast, "measured", lambda budget: pd.read_csv(COST).drop(columns="data"))
     threads, before = torch.get_num_threads(), dict(mpl.rcParams)
     space: dict[str, Any] = {"__name__": "solved"}
     verdicts: list[Verdict] = []
