@@ -5,21 +5,24 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 # Python keeps what it compiles, whatever the shell says: else every process would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help reproduce test pytest lint lab bench clean
+.PHONY: help reproduce site test pytest lint lab bench clean
 
 PYTHON ?= python3
-PROFILE ?= smoke
+PROFILE ?= smoke lite
 PY := .venv/bin/python
 INSTALLED := .venv/.installed
 INSTALLING := .venv/.installing
-SUITABLE := 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else \
-  "marsnb needs Python 3.11 or 3.12, and $(PYTHON) is %d.%d: name one that is, as in make PYTHON=python3.11 test" % v)'
+SUITABLE := 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
+  "marsnb needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is %d.%d: name one that is, as in make PYTHON=python3.11 test" % v)'
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
-reproduce: $(INSTALLED)  ## run every notebook; PROFILE=smoke (default), lite or paper; open build/PROFILE/index.html
-	.venv/bin/marsnb reproduce --profile $(PROFILE)
+reproduce: $(INSTALLED)  ## run every notebook at smoke and at lite (PROFILE=...) and build the site; names the page to open
+	.venv/bin/marsnb reproduce $(PROFILE:%=--profile %)
+
+site: $(INSTALLED)  ## the site alone: notebooks drawn at lite from the ledger
+	.venv/bin/marsnb site
 
 test: $(INSTALLED)  ## ruff, mypy and pytest: everything that has to hold
 	@$(MAKE) --no-print-directory -j 2 lint pytest
@@ -48,6 +51,6 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@if [ -e $(INSTALLING) ]; then echo "the last install was interrupted: making .venv anew"; rm -rf .venv; fi
 	@$(PY) -m pip --version >/dev/null 2>&1 || { $(PYTHON) -c $(SUITABLE) && $(PYTHON) -m venv .venv; }
 	@touch $(INSTALLING)
-	$(PY) -m pip install --no-compile -c constraints.txt -e '.[dev]'
+	$(PY) -m pip install --no-compile -c constraints.txt -e '.[dev,site]'
 	@rm -f $(INSTALLING)
 	@touch $@

@@ -47,12 +47,14 @@ def run(
     A run that was stopped goes on from its last epoch, and what the ledger has is not trained again.
     """
     from marsnb.recipes import load_profile
-    from marsnb.training.queue import jobs_of, run_queue
+    from marsnb.training.queue import jobs_of, measured_lines, run_queue
 
     if row and len(table) > 1:
         raise MarsnbError("--row goes with one --table: give one")
     which = seed if seed else range(seeds or load_profile(profile).seeds)
-    run_queue(jobs_of(table, profile, row, which), profile, side_by_side=jobs, device=device, score_every=score_every)
+    wanted = jobs_of(table, profile, row, which)
+    fresh = run_queue(wanted, profile, side_by_side=jobs, device=device, score_every=score_every)
+    typer.echo("\n".join(measured_lines(wanted, profile, fresh)))
 
 
 @app.command()
@@ -158,6 +160,7 @@ def reproduce(
 ) -> None:
     """Run the notebooks through papermill, build the site, and name the page to open."""
     from marsnb import site as pages
+    from marsnb.pages import SHOWN
     from marsnb.reproduce import parse_parameters, sources
     from marsnb.reproduce import reproduce as run_notebooks
 
@@ -174,7 +177,7 @@ def reproduce(
     pages.build()
     if failed:
         raise failed
-    typer.echo(f"open {pages.html(profiles[0] if only else pages.SHOWN, first)}")
+    typer.echo(f"open {pages.html(profiles[0] if only else SHOWN, first)}")
 
 
 @app.command()
@@ -184,11 +187,12 @@ def site(
 ) -> None:
     """Draw the notebooks at lite from the ledger and build the site from them."""
     from marsnb import site as pages
+    from marsnb.pages import SHOWN
     from marsnb.reproduce import reproduce as run_notebooks
 
     stale = pages.outdated() if draw else []
     if stale:
-        run_notebooks(pages.SHOWN, stale, {}, jobs)
+        run_notebooks(SHOWN, stale, {}, jobs)
     typer.echo(f"open {pages.build()}")
 
 

@@ -1,11 +1,11 @@
-"""The generated parts of README.md and of the site's pages: between ``<!-- generated: NAME -->`` and ``<!-- end -->``."""
+"""Generated parts of README.md and of the site's pages: between ``<!-- generated: NAME -->`` and ``<!-- end -->``."""
 
 import inspect
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from marsnb import paths, recipes, reproduce
+from marsnb import paths, recipes, reproduce, times
 from marsnb.errors import MarsnbError
 from marsnb.files import write_whole
 
@@ -38,14 +38,14 @@ def notebook_table(folder: str = "notebooks") -> str:
     Args:
         folder: of the notebooks, as seen from the page that gets the table.
     """
-    kept = reproduce.committed_times()
+    kept = times.committed_times()
     scales = [name for name in ("smoke", "lite", "paper") if (kept["profile"] == name).any()]
     took = kept.set_index(["profile", "notebook"])["seconds"].to_dict()
     head = ["", "Notebook", "From the paper", *(f"Time, {scale}" for scale in scales)]
     text = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for path in reproduce.sources():
         cells = [path.stem[:2], f"[{title_of(path)}]({folder}/{path.name})", from_paper(path)]
-        cells += [reproduce.duration(took[s, path.stem]) if (s, path.stem) in took else "" for s in scales]
+        cells += [times.duration(took[s, path.stem]) if (s, path.stem) in took else "" for s in scales]
         text.append(f"| {' | '.join(cells)} |")
     return "\n".join(text) + "\n"
 
@@ -109,11 +109,11 @@ def take_times() -> None:
     """Enter the times of the last reproduction on this machine in docs/times.csv."""
     import pandas as pd
 
-    frames = [reproduce.committed_times()]
+    frames = [times.committed_times()]
     for profile in recipes.profiles():
-        frames.append(reproduce.own_times(profile).assign(profile=profile))
+        frames.append(times.own_times(profile).assign(profile=profile))
     found = pd.concat([frame for frame in frames if len(frame)] or frames)
     stems = {path.stem for path in reproduce.sources()}
     found = found[found["notebook"].isin(stems)].drop_duplicates(["profile", "notebook"], keep="last")
-    found = found[["profile", *reproduce.TIMES]].sort_values(["profile", "notebook"])
+    found = found[["profile", *times.TIMES]].sort_values(["profile", "notebook"])
     write_whole(paths.docs() / "times.csv", found.to_csv(index=False, lineterminator="\n"))

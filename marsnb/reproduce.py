@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,11 @@ from marsnb import paths
 from marsnb.errors import NotebookError
 from marsnb.files import write_whole
 from marsnb.processes import Processes, end_with_parent, stoppable, temporary_folder
+from marsnb.times import cores, duration, gpu, keep_times, times
 
 KERNEL = "marsnb-this-python"
 QUIET = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore::UserWarning:zmq"}
 FOLDERS = ("MARSNB_DATA", "MARSNB_RUNS", "MARSNB_FIGURES", "MARSNB_BUILD")
-TIMES = ["notebook", "seconds", "date", "device"]
 CLONE = "marsnb runs from a clone, which has the notebooks: in it, pip install -e ."
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _NONE = ("", "none", "null")
@@ -173,69 +172,9 @@ def _result(path: Path, folder: Path, code: int) -> dict[str, Any]:
     return {"seconds": 0.0, "error": f"notebook {path.stem} ended early: {lines[-1] if lines else f'exit code {code}'}"}
 
 
-def times(profile: str) -> Any:
-    """Seconds that each notebook took: on this machine where it ran with its own parameters, else as committed.
-
-    Returns:
-        Columns ``notebook, seconds, date, device``.
-    """
-    import pandas as pd
-
-    kept = committed_times()
-    frames = [kept[kept["profile"] == profile][TIMES], own_times(profile)]
-    return pd.concat([frame for frame in frames if len(frame)] or frames).drop_duplicates("notebook", keep="last")
-
-
-def committed_times() -> Any:
-    """Those of docs/times.csv, which `marsnb readme` writes: ``profile, notebook, seconds, date, device``."""
-    import pandas as pd
-
-    path = paths.docs() / "times.csv"
-    return pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["profile", *TIMES])
-
-
-def own_times(profile: str) -> Any:
-    """Those of this machine: ``notebook, seconds, date, device``."""
-    import pandas as pd
-
-    path = paths.build(profile) / "notebooks.csv"
-    return pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=TIMES)
-
-
-def keep_times(profile: str, taken: Mapping[str, float]) -> None:
-    """Enter the seconds that notebooks took here."""
-    import pandas as pd
-
-    device = _gpu() or f"{cores()} CPU cores"
-    new = [[name, round(seconds, 1), date.today().isoformat(), device] for name, seconds in taken.items()]
-    old = own_times(profile)
-    kept = old[~old["notebook"].isin(list(taken))].to_numpy().tolist()
-    rows = pd.DataFrame(kept + new, columns=TIMES).sort_values("notebook").astype({"seconds": float})
-    write_whole(paths.build(profile) / "notebooks.csv", rows.to_csv(index=False, lineterminator="\n"))
-
-
 def jobs_here() -> int:
     """Notebooks that run beside each other by default: two on a processor of two cores or more, one on a GPU."""
-    return min(2, cores()) if _gpu() is None else 1
-
-
-def _gpu() -> str | None:
-    import torch
-
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: ``8 s``, ``3 min``, ``1 h 20 min``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return min(2, cores()) if gpu() is None else 1
 
 
 def reproduce(

@@ -21,8 +21,12 @@ from marsnb import __version__
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MODULES = sorted([*(ROOT / "marsnb").rglob("*.py"), *(ROOT / "tests").rglob("*.py")])
-MAX_LINES = 300
+FOLDERS = ("marsnb", "tests", "notebooks", "docs", ".ci", ".binder", ".devcontainer", ".github")
+MAX_LINES = 400
+"""A file is as long as its subject; one that is longer than this has two."""
+OVERVIEW = "fig_overview"
 MAX_CELL_LINES = 30
+MAX_CELL_COLUMNS = 96
 MAX_IMPORT_SECONDS = 1.0
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -81,10 +85,18 @@ def run_python(code: str) -> float:
 
 def test_environment_names_every_dependency_once() -> None:
     pip = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"][-1]["pip"]
-    assert pip[:2] == ["-c constraints.txt", "-e .[dev]"]
+    assert pip[:2] == ["-c constraints.txt", "-e .[dev,site]"]
     names = [normal(name) for name in pip[2:]]
     assert len(names) == len(set(names))
-    assert set(names) == declared("dev")
+    assert set(names) == declared("dev", "site")
+
+
+def test_binder_gets_every_dependency() -> None:
+    there = yaml.safe_load((ROOT / ".binder" / "environment.yml").read_text())["dependencies"]
+    conda = {"pytorch-cpu": "torch", "matplotlib-base": "matplotlib", "seaborn-base": "seaborn"}
+    names = {conda.get(name, name) for name in (*there[:-1], *there[-1]["pip"])}
+    assert names == declared() | {"python=3.11", "pip"}
+    assert os.access(ROOT / ".binder" / "postBuild", os.X_OK)
 
 
 def test_every_dependency_has_a_reason() -> None:
@@ -94,19 +106,22 @@ def test_every_dependency_has_a_reason() -> None:
 
 
 def test_every_dependency_is_pinned() -> None:
-    assert declared("dev", "cluster") - pinned().keys() == set()
+    assert declared("dev", "site", "export", "cluster") - pinned().keys() == set()
 
 
 def test_every_import_is_a_declared_dependency() -> None:
-    allowed = declared()
+    allowed = declared("export")
     assert [name for name in imported("marsnb") if not distributions(name) & allowed] == []
+    allowed = declared("site") | {"docutils"}  # Sphinx's own
+    assert [name for name in imported("docs") if not distributions(name) & allowed] == []
 
 
-def test_a_dependency_that_nothing_imports_is_a_tool_or_still_to_come() -> None:
-    used = {name for module in imported("marsnb", "tests", "notebooks") for name in distributions(module)}
-    text = (ROOT / "environment.yml").read_text()
-    to_come = {normal(name) for name in re.findall(r"^ {6}- (\S+)  # .*to come: ", text, re.MULTILINE)}
-    assert declared() - used - to_come == {"jupyterlab"}
+def test_a_dependency_that_nothing_imports_is_a_tool() -> None:
+    texts = [*(path.read_text() for path in (ROOT / "marsnb").rglob("*.py")), (ROOT / "docs" / "conf.py").read_text()]
+    named = set(re.findall(r"[\"'](\w+)[\"']", "\n".join(texts)))  # imported by name, or an extension of Sphinx
+    modules = {*imported("marsnb", "notebooks", "docs"), *(named & provided().keys())}
+    used = {name for module in modules for name in distributions(module)}
+    assert declared("site") - used == {"jupyterlab", "jinja2"}  # the second draws pandas' styled tables
 
 
 def test_no_package_registry_is_named() -> None:
@@ -115,12 +130,12 @@ def test_no_package_registry_is_named() -> None:
     )
     suffixes = {".py", ".toml", ".txt", ".yml", ".yaml", ".cff", ".md", ".ipynb", ".cfg"}
     top = [path for path in ROOT.iterdir() if path.is_file()]
-    below = [path for folder in ("marsnb", "tests", "notebooks", ".ci") for path in (ROOT / folder).rglob("*")]
+    below = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*")]
     named = [
         str(path.relative_to(ROOT))
         for path in (*top, *below)
         if path.is_file()
-        and (path.suffix in suffixes or path.name in {"Makefile", "run"})
+        and (path.suffix in suffixes or path.name in {"Makefile", "run", "postBuild"})
         and path != Path(__file__)
         and hosts.search(path.read_text(errors="replace"))
     ]
@@ -158,9 +173,14 @@ def test_notebook_has_one_parameters_cell_of_literals(path: Path) -> None:
 
 @each_notebook
 def test_notebook_cells_are_short(path: Path) -> None:
+    shown = 0
     for cell in json.loads(path.read_text())["cells"]:
         if cell["cell_type"] == "code":
-            assert len("".join(cell["source"]).splitlines()) <= MAX_CELL_LINES, cell["id"]
+            lines = "".join(cell["source"]).splitlines()
+            assert len(lines) <= MAX_CELL_LINES, cell["id"]
+            assert max(map(len, lines), default=0) <= MAX_CELL_COLUMNS, cell["id"]
+            shown += sum(line.count("Markdown(") for line in lines)
+    assert shown <= 2  # prose is written by hand, not assembled
 
 
 def test_outputs_of_the_smoke_profile_are_not_kept() -> None:
@@ -187,23 +207,23 @@ def test_help_is_light() -> None:
     assert any(run_python("\n".join(lines)) < MAX_IMPORT_SECONDS for _ in range(3))
 
 
-def without_times(readme: str) -> str:
-    """The README without the times of the notebooks: they are of the machine that measured them last."""
-    head, table, rest = re.split(r"(<!-- generated: notebooks -->.*?<!-- end -->)", readme, flags=re.DOTALL)
-    return head + re.sub(r"^((?:\|[^|\n]*){3}).*$", r"\1", table, flags=re.MULTILINE) + rest
+def test_readme_is_a_screen_or_two_with_the_picture() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert text.count("\n") < 150
+    assert f"](figures/lite/{OVERVIEW}.png)" in text
 
 
 def test_readme_is_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from marsnb.report import readme
+    from marsnb import readme
 
     for variable in ("MARSNB_FIGURES", "MARSNB_BUILD", "MARSNB_RUNS", "MARSNB_DATA"):  # the committed figures
         monkeypatch.delenv(variable)
     text = (ROOT / "README.md").read_text()
-    assert set(re.findall(r"<!-- generated: (\w+) -->", text)) >= {"notebooks", "table04", "choice", "methods"}
+    assert re.findall(r"<!-- generated: (\w+) -->", text) == ["notebooks"]
     (tmp_path / "README.md").write_text(text)
     readme.update(tmp_path / "README.md")
     assert not readme.update(tmp_path / "README.md", check=True)
-    assert without_times(text) == without_times((tmp_path / "README.md").read_text()), "run `marsnb readme`"
+    assert text == (tmp_path / "README.md").read_text(), "run `marsnb readme`"
 
 
 def test_readme_tells_the_profiles_image_sizes() -> None:
@@ -216,22 +236,29 @@ def test_readme_tells_the_profiles_image_sizes() -> None:
 
 def test_readme_names_only_make_targets_there_are() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert {"help", "reproduce", "test", "lint", "lab", "bench", "clean"} <= targets
-    text = "".join((ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md"))
+    assert {"help", "reproduce", "site", "test", "lint", "lab", "bench", "clean"} <= targets
+    pages = ("README.md", "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md"))
+    text = "".join((ROOT / name).read_text() for name in pages)
     assert "TODO" not in text
     assert set(re.findall(r"`make ([a-z]+)", text)) <= targets
 
 
 def test_readme_links_lead_somewhere() -> None:
-    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
-        links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", (ROOT / name).read_text())
-        assert [link for link in links if not (ROOT / link).exists() and not link.startswith("build/")] == []
+    for page in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")):
+        links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", page.read_text())
+        assert [name for name in links if not (page.parent / name).exists() and OVERVIEW not in name] == [], page.name
+
+
+def test_the_picture_of_the_readme_is_kept() -> None:
+    if not any(OVERVIEW in path.read_text() for path in NOTEBOOKS):
+        pytest.skip(f"no notebook draws {OVERVIEW} yet")
+    assert (ROOT / "figures" / "lite" / f"{OVERVIEW}.png").is_file()
 
 
 def test_help_lists_every_target() -> None:
     done = subprocess.run(["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True)
     listed = set(re.findall(r"^  make (\w+)", done.stdout, re.MULTILINE))
-    assert listed == {"help", "reproduce", "test", "lint", "lab", "bench", "clean"}
+    assert listed == {"help", "reproduce", "site", "test", "lint", "lab", "bench", "clean"}
 
 
 def test_ci_runs_make_test() -> None:

@@ -8,12 +8,11 @@ import time
 from pathlib import Path
 
 import nbformat
-import pandas as pd
 import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from marsnb import paths
+from marsnb import paths, times
 from marsnb import reproduce as notebooks
 from marsnb.errors import NotebookError
 
@@ -42,7 +41,7 @@ def test_notebooks_run_in_this_python_at_the_root(folder: Path) -> None:
     executed = nbformat.read(paths.build("smoke") / "01_good.ipynb", as_version=4)
     printed = "".join(output.get("text", "") for cell in executed.cells for output in cell.get("outputs", []))
     assert printed.split() == [sys.executable, str(paths.ROOT), "smoke", "3"]
-    assert notebooks.times("smoke")["notebook"].tolist() == ["01_good"]
+    assert times.times("smoke")["notebook"].tolist() == ["01_good"]
 
 
 def test_a_failure_names_the_cell_and_the_others_still_run(folder: Path) -> None:
@@ -53,7 +52,7 @@ def test_a_failure_names_the_cell_and_the_others_still_run(folder: Path) -> None
     build = paths.build("smoke")
     assert (build / "02_good.ipynb").is_file() and not (build / "01_bad.ipynb").exists()
     assert (build / "failed" / "01_bad.ipynb").is_file()
-    assert notebooks.times("smoke").empty  # other parameters than its own: no time to report
+    assert times.times("smoke").empty  # other parameters than its own: no time to report
 
 
 def test_an_unknown_parameter_stops_before_anything_runs(folder: Path) -> None:
@@ -171,13 +170,15 @@ def test_whatever_ends_the_command_ends_its_kernels_and_leaves_nothing(
     assert not (paths.build("smoke") / "01_long.ipynb").exists()
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(8.4, "8 s"), (100, "2 min"), (4800, "80 min"), (7260, "2 h 01 min")])
-def test_duration(seconds: float, words: str) -> None:
-    assert notebooks.duration(seconds) == words
-
-
-def test_times_of_other_notebooks_are_kept() -> None:
-    notebooks.keep_times("lite", {"01_a": 1.0, "02_b": 2.0})
-    notebooks.keep_times("lite", {"02_b": 5.0})
-    times = pd.read_csv(paths.figures("lite") / "notebooks.csv")
-    assert dict(zip(times["notebook"], times["seconds"], strict=True)) == {"01_a": 1.0, "02_b": 5.0}
+def test_several_profiles_run_one_after_the_other_with_the_time_to_go(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(folder, "01_a", "print(profile)")
+    assert notebooks.reproduce(["smoke", "lite"], jobs=1) == paths.build("lite")
+    for profile in ("smoke", "lite"):
+        assert f"{profile}\n" in (paths.build(profile) / "01_a.ipynb").read_text().replace("\\n", "\n")
+        assert times.own_times(profile)["notebook"].tolist() == ["01_a"]
+    lines = [line for line in capsys.readouterr().err.splitlines() if "01_a" in line]
+    assert [line.split(":")[0] for line in lines] == ["smoke 01_a", "lite 01_a"]
+    assert "(1 of 2, " in lines[0] and "to go)" in lines[0]
+    assert "(2 of 2, " in lines[1] and "so far)" in lines[1] and "to go" not in lines[1]

@@ -1,4 +1,4 @@
-"""Sphinx: formulas as MathML, which every browser draws, so that a page needs neither a script nor a network for them."""
+"""Sphinx: formulas as MathML, which every browser draws: a page needs neither a script nor a network for them."""
 
 import re
 from html import escape

@@ -1,4 +1,4 @@
-"""How bad an image is, in three numbers: over-exposure, colour channel error and low resolution (Fig. 4 of the paper)."""
+"""How bad an image is, in three numbers: over-exposure, colour channel error, low resolution (Fig. 4 of the paper)."""
 
 import numpy as np
 import pandas as pd

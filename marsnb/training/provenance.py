@@ -10,7 +10,10 @@ import torch
 
 from marsnb import paths
 
-ONLY_REPORT = ("report", "results", "plots.py", "bench", "teach", "reproduce.py", "processes.py")
+ONLY_REPORT = (
+    "results", "plots.py", "bench", "teach", "reproduce.py", "processes.py", "times.py", "readme.py", "pages.py",
+    "site.py",
+)  # fmt: skip
 """Parts of the package that no number depends on."""
 LIBRARIES = ("torch", "torchvision", "timm", "pytorch-lightning", "kornia")
 

@@ -21,8 +21,8 @@ def run_lines(key: str, seed: int = 0, top1: float = 0.8, **changes: object) -> 
     run = {
         "run_id": f"{key}-abc123-s{seed}", "recipe": "table04/x", "task": "classification", "method": "m",
         "backbone": "b", "start": "s", "data": "msl", "fingerprint": "abc123def", "labelled": "lab1", "seed": seed,
-        "epochs": 6, "steps": 360, "device": "cpu", "seconds": 60.0, "images_per_s": 50.0, "peak_memory": 1, "versions": "v",
-        "commit": "c", "date": "2026-01-01",
+        "epochs": 6, "steps": 360, "device": "cpu", "seconds": 60.0, "images_per_s": 50.0, "peak_memory": 1,
+        "versions": "v", "commit": "c", "date": "2026-01-01",
     } | changes  # fmt: skip
     n = sum(CLASSES.values())
     values = {"top1": (top1, n), "top1_low": (top1 - 0.02, n), "top1_high": (top1 + 0.02, n)}

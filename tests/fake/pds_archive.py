@@ -1,6 +1,7 @@
 """A small archive of Mastcam and MAHLI volumes on this machine, laid out as the published one, that can misbehave."""
 
 import io
+import sys
 import threading
 import time
 from collections import Counter
@@ -198,6 +199,11 @@ class PdsArchive(ThreadingHTTPServer):
         yield self
         self.shutdown()
         self.server_close()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of a client that was killed."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
     @property
     def url(self) -> str:

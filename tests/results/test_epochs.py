@@ -14,7 +14,8 @@ def test_each_run_is_there_once_with_all_its_names_and_scores_are_percent() -> N
     fake.fill("lite", seeds=2)
     frame = results.curves(4, "lite", ["test/top1", "ce"])
     first = frame[frame["row"] == "baseline"]
-    assert first["label"].iloc[0].split("\n= ")[:2] == ["ResNet-50 (baseline)", "MoCo V2 pretraining"]
+    assert first["label"].iloc[0] == "ResNet-50 (baseline)"
+    assert "MoCo V2 pretraining" in first["also"].iloc[0].split("; ")
     assert "moco" not in set(frame["row"]) and set(first["seed"]) == {0, 1}
     score = first[(first["metric"] == "test/top1") & (first["seed"] == 0)]
     assert score["epoch"].tolist() == list(range(1, 7)) and score["value"].iloc[-1] == pytest.approx(77.5)

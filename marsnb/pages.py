@@ -1,0 +1,126 @@
+"""The generated parts of the site's pages: tables from the ledger, methods, modules of the API, navigation."""
+
+import pkgutil
+import re
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+from marsnb import paths, readme, recipes, reproduce
+
+SHOWN = "lite"
+"""The profile whose copies are the notebooks' pages, and whose numbers are the results."""
+
+
+def parts(others: Sequence[str]) -> dict[str, Callable[[], str]]:
+    """What makes the generated parts of the pages."""
+    named: dict[str, Callable[[], str]] = {
+        "notebooks": lambda: readme.notebook_table("../notebooks"),
+        "methods": readme.method_table,
+        "profiles": lambda: _profile_toctree(others),
+        "more-notebooks": _more_notebooks,
+        "tables": _tables,
+        "claims": _claims,
+    }
+    for package in ("losses", "models", "methods"):
+        named[f"api-{package}"] = lambda package=package: _modules(f"marsnb.{package}")  # type: ignore[misc]
+    named["api-results"] = lambda: _automodule("marsnb.results", ":imported-members:")
+    return named
+
+
+def _profile_toctree(others: Sequence[str]) -> str:
+    entries = [f"{profile}/index" for profile in others]
+    return _toctree("Other profiles", entries) if entries else ""
+
+
+def _more_notebooks() -> str:
+    """A part of the navigation for notebooks that the front page does not name."""
+    front = (paths.docs() / "index.md").read_text(encoding="utf-8")
+    entries = [f"notebooks/{path.stem}" for path in reproduce.sources() if f"notebooks/{path.stem}\n" not in front]
+    return _toctree("More notebooks", entries) if entries else ""
+
+
+def _toctree(caption: str, entries: Sequence[str]) -> str:
+    return "\n".join((":::{toctree}", ":hidden:", f":caption: {caption}", "", *entries, ":::", ""))
+
+
+def _tables() -> str:
+    """All tables as measured at `SHOWN`: those of the paper, then the runs that chose the profile."""
+    keys = sorted(recipes.trainable(), key=lambda key: (not key.startswith("table"), key))
+    return "\n".join([*map(_counted, (1, 2)), *map(_measured, keys)])
+
+
+def _counted(number: int) -> str:
+    """A table that is counted, not trained, as its notebook wrote it."""
+    path = paths.figures(SHOWN) / f"table{number:02d}.md"
+    text = path.read_text(encoding="utf-8") if path.is_file() else f"**Table {number}.** Not counted yet.\n"
+    title, text = re.fullmatch(r"\*\*(.+?)\*\* *(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    return "\n".join((f"(table{number:02d})=", f"## {title.rstrip('.')}", "", *_drawn_in(number), text))
+
+
+def _measured(key: str) -> str:
+    """A table whose rows are trained, from the ledger."""
+    from marsnb.results import caption, readable, summary, table
+
+    head = recipes.load_table(key)
+    name = f"Table {head.table}. " if isinstance(head.table, int) else ""
+    frame = summary(table(head.table, SHOWN))
+    texts = readable(frame)
+    text = [f"({key})=", f"## {name}{head.title}", "", *_drawn_in(head.table)]
+    text += [f"{head.note.strip()} {caption(frame, SHOWN)}".strip(), ""]
+    return "\n".join([*text, _pipes(texts), ""])
+
+
+WORDS = ("Category", "Method", "remarks")
+"""Columns of a table that hold words; the others are numbers, which stay on one line."""
+
+
+def _pipes(texts: Any) -> str:
+    """A frame of texts as a Markdown table; a category is named once."""
+    cells = texts.astype(str).map(lambda cell: cell.replace("|", "\\|").replace("\n", " "))
+    for name in cells:
+        if name not in WORDS:
+            cells[name] = cells[name].str.replace(" ", "\N{NO-BREAK SPACE}")
+    if "Category" in cells:
+        cells["Category"] = cells["Category"].where(cells["Category"] != cells["Category"].shift(), "")
+    lines = [cells.columns, [":---" if name in WORDS else "---:" for name in cells], *cells.to_numpy()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _drawn_in(number: int | str) -> list[str]:
+    """Links to the notebooks that a table is drawn in."""
+    found = [path for path in reproduce.sources() if number in _numbers(readme.from_paper(path))]
+    links = ", ".join(f"[{path.stem[:2]} {readme.title_of(path)}](../notebooks/{path.name})" for path in found)
+    return [f"Drawn and discussed in {links}.", ""] if links else []
+
+
+def _numbers(said: str) -> set[Any]:
+    """Numbers of the tables in a text such as ``Tables 6-7, Fig. 2``."""
+    found: set[Any] = set()
+    for names in re.findall(r"Tables?\s+((?:\d+(?:\s*[-,]\s*(?=\d))?)+)", said):
+        for part in re.split(r"\s*,\s*", names):
+            low, _, high = part.partition("-")
+            found |= set(range(int(low), int(high or low) + 1))
+    return found
+
+
+def _claims() -> str:
+    """How many of the paper's sentences hold, by section."""
+    from marsnb.results import claims
+
+    counts = claims.tally(claims.frame(SHOWN))
+    text = [f"| Section | {' | '.join(counts.columns)} |", "|---|" + "---:|" * counts.shape[1]]
+    text += [f"| {section} | {' | '.join(map(str, numbers))} |" for section, numbers in counts.iterrows()]
+    return "\n".join(text) + "\n"
+
+
+def _modules(package: str) -> str:
+    """The public modules of a package and its subpackages, for autodoc."""
+    root = import_module(package)
+    found = [m.name for m in pkgutil.walk_packages(root.__path__, f"{package}.") if not m.ispkg]
+    return "\n".join(_automodule(name) for name in found if not name.rpartition(".")[2].startswith("_"))
+
+
+def _automodule(name: str, *options: str) -> str:
+    directive = ("```{eval-rst}", f".. automodule:: {name}", *(f"   {option}" for option in options), "```")
+    return "\n".join((f"## {name.removeprefix('marsnb.')}", "", *directive, ""))
