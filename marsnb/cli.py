@@ -47,12 +47,14 @@ def run(
     A run that was stopped goes on from its last epoch, and what the ledger has is not trained again.
     """
     from marsnb.recipes import load_profile
-    from marsnb.training.queue import jobs_of, run_queue
+    from marsnb.training.queue import jobs_of, measured_lines, run_queue
 
     if row and len(table) > 1:
         raise MarsnbError("--row goes with one --table: give one")
     which = seed if seed else range(seeds or load_profile(profile).seeds)
-    run_queue(jobs_of(table, profile, row, which), profile, side_by_side=jobs, device=device, score_every=score_every)
+    wanted = jobs_of(table, profile, row, which)
+    fresh = run_queue(wanted, profile, side_by_side=jobs, device=device, score_every=score_every)
+    typer.echo("\n".join(measured_lines(wanted, profile, fresh)))
 
 
 @app.command()

@@ -175,7 +175,9 @@ def _draw_side(ax: Axes, some: pd.DataFrame, at: NDArray[np.float64], colour: st
 
 def _limit(ax: Axes, mine: pd.DataFrame, gaps: bool) -> None:
     """Limits that show every number, and of an interval no more than as much again as all numbers span."""
-    points = pd.concat([mine["mean"], mine["paper"], pd.Series([0.0] if gaps else [])]).dropna().astype(float)
+    spread = mine["paper_std"].fillna(0) if "paper_std" in mine else 0
+    theirs = [mine["paper"] - spread, mine["paper"] + spread]
+    points = pd.concat([mine["mean"], *theirs, pd.Series([0.0] if gaps else [])]).dropna().astype(float)
     if points.empty:
         return
     low, high = points.min(), points.max()

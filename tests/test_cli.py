@@ -2,7 +2,6 @@
 
 import errno
 
-import pandas as pd
 import pytest
 
 from marsnb import cli
@@ -71,20 +70,23 @@ def test_run_prints_each_row_and_a_full_disk_keeps_what_was_measured(monkeypatch
     assert ledger.ledger_path("smoke").read_text() == before
 
 
-def test_run_prints_the_metrics_of_segmentation(monkeypatch, capsys, tmp_path):
-    from marsnb.training import run
+def test_run_prints_the_metrics_of_segmentation(monkeypatch, capsys):
+    from marsnb.recipes import load_profile, load_table
+    from marsnb.training.run import resolve, run_id_of, work_of
 
-    lines = {
-        "metric": ["miou", "acc"],
-        "value": [0.4321, 0.8765],
+    spec = resolve(load_table(9).row("final"), load_profile("smoke"), 0, "segmentation")
+    run_id, fingerprint = run_id_of(spec, work_of(spec).open_data(spec))
+    line = dict.fromkeys(ledger.COLUMNS, "x") | {
+        "run_id": run_id,
+        "fingerprint": fingerprint,
         "split": "test",
-        "recipe": "table09/final",
         "seed": 0,
     }
-    result = run.Result("id-s0", pd.DataFrame(lines), pd.DataFrame(), tmp_path, fresh=True)
-    monkeypatch.setattr(run, "run_table", lambda *_, **__: [result])
-    code, out, _ = call(monkeypatch, capsys, "run", "--table", "9")
-    assert code == 0 and "test mIoU  43.21 %  ACC  87.65 %" in out
+    line |= {"images_per_s": 1.0, "recipe": "table09/final", "date": "2026-01-01"}
+    rows = [line | {"metric": "miou", "value": 0.4321}, line | {"metric": "acc", "value": 0.8765}]
+    ledger.append("smoke", rows, [])
+    code, out, _ = call(monkeypatch, capsys, "run", "--table", "9", "--row", "final")
+    assert code == 0 and "test mIoU  43.21 %  ACC  87.65 %" in out and "(in the ledger)" in out
 
 
 def test_status_and_version(monkeypatch, capsys):

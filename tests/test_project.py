@@ -22,9 +22,11 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MODULES = sorted([*(ROOT / "marsnb").rglob("*.py"), *(ROOT / "tests").rglob("*.py")])
 FOLDERS = ("marsnb", "tests", "notebooks", "docs", ".ci", ".binder", ".devcontainer", ".github")
-MAX_LINES = 300
-OVERVIEW = "fig_overview"
-MAX_CELL_LINES = 20
+MAX_LINES = 400
+"""A file is as long as its subject; one that is longer than this has two."""
+MAX_CELL_LINES = 30
+MAX_CELL_COLUMNS = 96
+PICTURE = "fig_state"
 MAX_IMPORT_SECONDS = 1.0
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -170,19 +172,15 @@ def test_notebook_has_one_parameters_cell_of_literals(path: Path) -> None:
 
 
 @each_notebook
-def test_notebook_cells_are_short_calls(path: Path) -> None:
+def test_notebook_cells_are_short(path: Path) -> None:
+    shown = 0
     for cell in json.loads(path.read_text())["cells"]:
-        if cell["cell_type"] != "code":
-            continue
-        source = "".join(cell["source"])
-        assert source.count("\n") + 1 <= MAX_CELL_LINES, cell["id"]
-        lines = [line for line in source.splitlines() if not line.startswith(("%", "!"))]
-        defined = [
-            type(node).__name__
-            for node in ast.walk(ast.parse("\n".join(lines)))
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-        ]
-        assert defined == [], cell["id"]
+        if cell["cell_type"] == "code":
+            lines = "".join(cell["source"]).splitlines()
+            assert len(lines) <= MAX_CELL_LINES, cell["id"]
+            assert max(map(len, lines), default=0) <= MAX_CELL_COLUMNS, cell["id"]
+            shown += sum(line.count("Markdown(") for line in lines)
+    assert shown <= 2  # prose is written by hand, not assembled
 
 
 def test_outputs_of_the_smoke_profile_are_not_kept() -> None:
@@ -212,7 +210,7 @@ def test_help_is_light() -> None:
 def test_readme_is_a_screen_or_two_with_the_picture() -> None:
     text = (ROOT / "README.md").read_text()
     assert text.count("\n") < 150
-    assert f"](figures/lite/{OVERVIEW}.png)" in text
+    assert f"](figures/lite/{PICTURE}.png)" in text
 
 
 def test_readme_is_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,13 +246,7 @@ def test_readme_names_only_make_targets_there_are() -> None:
 def test_readme_links_lead_somewhere() -> None:
     for page in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")):
         links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", page.read_text())
-        assert [name for name in links if not (page.parent / name).exists() and OVERVIEW not in name] == [], page.name
-
-
-def test_the_picture_of_the_readme_is_kept() -> None:
-    if not any(OVERVIEW in path.read_text() for path in NOTEBOOKS):
-        pytest.skip(f"no notebook draws {OVERVIEW} yet")
-    assert (ROOT / "figures" / "lite" / f"{OVERVIEW}.png").is_file()
+        assert [name for name in links if not (page.parent / name).exists()] == [], page.name
 
 
 def test_help_lists_every_target() -> None:

@@ -5,6 +5,7 @@ import hashlib
 import re
 import shutil
 import stat
+import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +13,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path, PurePosixPath
-from time import sleep
+from time import monotonic, sleep
 
 import requests
 
 from marsnb import __version__
 from marsnb.errors import DataError
 
+INTERVAL = 0.2  # seconds between two requests for small files
 TRIES = 5  # in a row without a new byte
 LONGEST_WAIT = 120.0  # seconds; a server that asks for more is left alone
 TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces
@@ -104,6 +106,72 @@ def get(
         if tried + 1 < TRIES:
             sleep(wait)
     raise DataError(f"no answer from {url} ({reason}): check the network and {AGAIN}")
+
+
+class Polite:
+    """Requests of several threads to one server, apart from each other; all wait where it asks one of them to.
+
+    Args:
+        interval: seconds from the beginning of one request to that of the next.
+    """
+
+    def __init__(self, interval: float = INTERVAL) -> None:
+        self.interval = interval
+        self._next = 0.0
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._local = threading.local()
+
+    def get(self, url: str, start: int = 0) -> requests.Response:
+        """Any answer that is not that of a busy server, as a stream; from byte ``start`` on, if the server sends parts.
+
+        Raises:
+            DataError: there is no answer, or the server asks to wait too long.
+            BusyError: the server is busy, or has a fault, again and again.
+        """
+        if not hasattr(self._local, "session"):
+            self._local.session = open_session()
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        for tried in range(TRIES):
+            self._wait()
+            try:
+                response = self._local.session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
+            except requests.RequestException as error:
+                reason, wait = type(error).__name__, 2.0**tried
+            else:
+                if response.status_code not in _BUSY:
+                    return response
+                response.close()
+                reason, wait = f"HTTP {response.status_code}", max(2.0**tried, _asked_wait(response))
+                if wait > LONGEST_WAIT:
+                    raise DataError(f"{url} answered {reason} and asks to wait {wait:.0f} s: {AGAIN} after that")
+            if tried + 1 < TRIES:
+                self._pause(wait)
+        if reason.startswith("HTTP"):
+            raise BusyError(reason)
+        raise DataError(f"no answer from {url} ({reason}): check the network and {AGAIN}")
+
+    def stop(self) -> None:
+        """Let no further request begin: those that wait raise ``DataError``."""
+        self._stopped.set()
+
+    def _pause(self, seconds: float) -> None:
+        with self._lock:
+            self._next = max(self._next, monotonic() + seconds)
+
+    def _wait(self) -> None:
+        while not self._stopped.is_set():
+            with self._lock:
+                left = self._next - monotonic()
+                if left <= 0:
+                    self._next = monotonic() + self.interval
+                    return
+            self._stopped.wait(left)
+        raise DataError(f"the download was stopped: {AGAIN} to go on")
+
+
+class BusyError(Exception):
+    """A server was busy each time it was asked; the message is its answer."""
 
 
 def _asked_wait(response: requests.Response) -> float:

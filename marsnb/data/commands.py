@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Fetch, verify and describe data sets.", no_args_is_help=True)
 
 KNOWN = ("msl", "ai4mars")
+FETCHED = (*KNOWN, "pds")
 DESCRIBED = (*KNOWN, "synthetic_terrain")
 Name = Annotated[str, typer.Argument(help=f"Data set: {', '.join(KNOWN)}.")]
+Fetched = Annotated[str, typer.Argument(help=f"Data set: {', '.join(FETCHED)}.")]
 Described = Annotated[str, typer.Argument(help=f"Data set: {', '.join(DESCRIBED)}.")]
 Root = Annotated[Path | None, typer.Option("--data", help="Folder of data sets; MARSNB_DATA or ./data by default.")]
 
@@ -31,59 +33,150 @@ def _known(name: str, names: tuple[str, ...] = KNOWN) -> None:
 
 @app.command()
 def fetch(
-    name: Name = "msl",
+    name: Fetched = "msl",
     data: Root = None,
     limit: Annotated[int | None, typer.Option(help="ai4mars: that many pairs, spread over all sols.", min=1)] = None,
     masks: Annotated[bool, typer.Option("--masks", help="ai4mars: the rover and 30 m range masks too.")] = False,
+    count: Annotated[
+        int | None, typer.Option(help="pds: that many images, of all sols and both cameras; 34000 by default.", min=1)
+    ] = None,
+    max_sol: Annotated[
+        int | None, typer.Option(help="pds: the last sol; 564 by default, before the test images begin.", min=0)
+    ] = None,
+    size: Annotated[str | None, typer.Option(help="pds: browse (some 250 px, the default) or full.")] = None,
+    thumbnails: Annotated[
+        bool, typer.Option("--thumbnails", help="pds: exposures too of which there is a thumbnail alone.")
+    ] = False,
+    listed: Annotated[
+        Path | None, typer.Option("--list", help="pds: take the products of this list, not of the index tables.")
+    ] = None,
+    write_list: Annotated[Path | None, typer.Option(help="pds: write the list of products, fetch no image.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="pds: ask again for what was missing or grey.")] = False,
+    address: Annotated[str | None, typer.Option(help="pds: where the archive's volumes are, if they moved.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
-    """Download a data set (58 MiB for msl, some 6 GB for ai4mars) unless it is there; one that stopped goes on."""
+    """Download a data set unless it is there; what stopped goes on. msl: 58 MiB. ai4mars: some 6 GB.
+
+    pds: the unlabelled images of L_u, Mastcam and MAHLI in colour, 34,000 of about 9 kB. Which ones is read from the
+    archive's index tables, some hundred MB, once; the list of a default run does not come with the project yet. The
+    same list gives two people the same images: write it with --write-list, take it with --list.
+    """
     from rich.console import Console
 
     from marsnb.data.fetch import fetch_msl
     from marsnb.data.fetch_ai4mars import fetch_ai4mars
 
-    _known(name)
-    if name == "msl" and (limit or masks):
-        raise DataError("--limit and --masks are for ai4mars: leave them out, msl is fetched whole")
-    if name == "msl":
-        folder = fetch_msl(data, progress=not quiet)
+    _known(name, FETCHED)
+    if name != "ai4mars" and (limit or masks):
+        raise DataError(f"--limit and --masks are for ai4mars: leave them out of {name}")
+    for_pds = {"count": count, "max_sol": max_sol, "size": size, "thumbnails": thumbnails or None, "listed": listed}
+    for_pds |= {"write_list": write_list, "again": again or None, "address": address}
+    given: dict[str, Any] = {option: value for option, value in for_pds.items() if value is not None}
+    if name != "pds" and given:
+        raise DataError(
+            f"--{min(given).replace('_', '-').replace('listed', 'list')} is for pds: leave it out of {name}"
+        )
+    console = Console(highlight=False, soft_wrap=True)
+    if name == "pds":
+        line = _fetch_pds(data, partial(console.print, markup=False), not quiet, **given)
+    elif name == "msl":
+        line = f"msl is complete in {fetch_msl(data, progress=not quiet)}"
     else:
         folder = fetch_ai4mars(data, limit=limit, masks=masks, progress=not quiet)
-    what = name if limit is None else f"{name}, limited to {limit:,} pairs,"
-    Console(highlight=False, soft_wrap=True).print(f"{what} is complete in {folder}", markup=False)
+        what = name if limit is None else f"{name}, limited to {limit:,} pairs,"
+        line = f"{what} is complete in {folder}"
+    console.print(line, markup=False)
+
+
+def _fetch_pds(
+    root: Path | None,
+    say: Callable[[str], None],
+    progress: bool,
+    count: int | None = None,
+    size: str = "browse",
+    write_list: Path | None = None,
+    again: bool = False,
+    **chosen: Any,
+) -> str:
+    """Fetch unlabelled images, or write the list of them; returns what was done."""
+    from marsnb.data import pds_index
+    from marsnb.data.fetch_pds import fetch_pds
+    from marsnb.data.fetch_pds_index import find_products
+
+    count = pds_index.COUNT if count is None else count
+    found = find_products(root, progress=progress, say=say, **chosen)
+    if len(found) < count:
+        say(f"there are {len(found):,} products to take, not {count:,}")
+    found = found[:count]
+    if write_list is not None:
+        about = ", ".join(f"{key} {value}" for key, value in chosen.items()) or "as by default"
+        pds_index.write_list(write_list, found, f"{len(found):,} Mastcam and MAHLI products, {about}")
+        return f"{len(found):,} products are listed in {write_list}"
+    at = {key: chosen[key] for key in ("address",) if key in chosen}
+    done = fetch_pds(found, root, size=size, again=again, progress=progress, say=say, **at)
+    return (
+        f"{done.images:,} images are in {done.folder}; {done.missing:,} that are listed are not in the archive, "
+        f"{done.grey:,} are grey and left out; {done.others:,} others in the folder are read with them"
+    )
 
 
 @app.command()
-def verify(name: Name = "msl", data: Root = None) -> None:
-    """Decode every image, and compare files, class ids or codes, counts and split lists with what they should be."""
+def verify(name: Fetched = "msl", data: Root = None) -> None:
+    """Decode every image, and compare files, class ids or codes, counts and split lists with what they should be.
+
+    pds: compare what was fetched with the checksums of its manifest.
+    """
     from rich.console import Console
     from rich.progress import track
 
-    from marsnb.data import ai4mars, msl
-    from marsnb.data._tree import left_out
-    from marsnb.data.pds import product_files
-    from marsnb.data.verify import verify_msl
-    from marsnb.data.verify_ai4mars import verify_ai4mars
-
-    _known(name)
+    _known(name, FETCHED)
     console = Console(highlight=False, soft_wrap=True)
-    watch = partial(track, description="decoding", console=console, transient=True)
-    if name == "msl":
-        folder, problems = msl.find_tree(data), verify_msl(data, watch=watch)
-        good = "every file is there, decodes and is counted as in Table 1"
-        if others := left_out(product_files(folder / msl.MSL.images)[1]):
-            good += f"; left out of {msl.MSL.images}: {others}"
-        fix = "move it away and run `marsnb data fetch msl`"
-    else:
-        folder, (problems, note) = ai4mars.find_tree(data), verify_ai4mars(data, watch=watch)
-        good = f"every file decodes ({note})"
-        fix = "run `marsnb data fetch ai4mars` as before, which brings what it fetched once again, or mend it by hand"
+    watch: Any = partial(track, description="reading", console=console, transient=True)
+    look = {"msl": _verify_msl, "ai4mars": _verify_ai4mars, "pds": _verify_pds}[name]
+    folder, problems, good, fix = look(data, watch)
     for problem in problems:
         console.print(problem, markup=False)
     if problems:
         raise DataError(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {folder}: {fix}")
     console.print(f"{name} in {folder}: {good}", markup=False)
+
+
+Verified = tuple[Path, list[str], str, str]
+"""A data set's folder, the problems found there, what to say without any, and what mends them."""
+
+
+def _verify_msl(root: Path | None, watch: Any) -> Verified:
+    from marsnb.data._tree import left_out
+    from marsnb.data.msl import MSL, find_tree
+    from marsnb.data.pds import product_files
+    from marsnb.data.verify import verify_msl
+
+    folder = find_tree(root)
+    good = "every file is there, decodes and is counted as in Table 1"
+    if others := left_out(product_files(folder / MSL.images)[1]):
+        good += f"; left out of {MSL.images}: {others}"
+    return folder, verify_msl(root, watch=watch), good, "move it away and run `marsnb data fetch msl`"
+
+
+def _verify_ai4mars(root: Path | None, watch: Any) -> Verified:
+    from marsnb.data.ai4mars import find_tree
+    from marsnb.data.verify_ai4mars import verify_ai4mars
+
+    problems, note = verify_ai4mars(root, watch=watch)
+    fix = "run `marsnb data fetch ai4mars` as before, which brings what it fetched once again, or mend it by hand"
+    return find_tree(root), problems, f"every file decodes ({note})", fix
+
+
+def _verify_pds(root: Path | None, watch: Any) -> Verified:
+    from marsnb.data.verify_pds import find_fetched, verify_pds
+
+    problems, notes = [], []
+    for folder in (folders := find_fetched(root)):
+        found, note = verify_pds(folder, watch=watch)
+        problems += found
+        notes.append(note)
+    fix = "remove those files and run `marsnb data fetch pds` as before"
+    return folders[0], problems, "; ".join(notes), fix
 
 
 @app.command()

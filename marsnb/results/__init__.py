@@ -2,6 +2,7 @@
 
 from marsnb.results.costs import cost_ratios, growth, method_costs
 from marsnb.results.epochs import changes, curves, mean_curves, whole
+from marsnb.results.fairness import fairness
 from marsnb.results.gains import differences
 from marsnb.results.images import answers, matrices
 from marsnb.results.intervals import ENOUGH, Value, over_seeds, share
@@ -11,7 +12,7 @@ from marsnb.results.tidy import summary, table
 from marsnb.results.versions import datasets
 
 __all__ = [
-    "ENOUGH", "Value", "answers", "caption", "changes", "cost_ratios", "curves", "datasets", "differences", "growth",
-    "matrices", "mean_curves", "method_costs", "over_seeds", "rank_correlation", "readable", "share", "styled",
-    "summary", "synthetic", "table", "whole", "write_csv", "write_frame", "write_table",
+    "ENOUGH", "Value", "answers", "caption", "changes", "cost_ratios", "curves", "datasets", "differences", "fairness",
+    "growth", "matrices", "mean_curves", "method_costs", "over_seeds", "rank_correlation", "readable", "share",
+    "styled", "summary", "synthetic", "table", "whole", "write_csv", "write_frame", "write_table",
 ]  # fmt: skip

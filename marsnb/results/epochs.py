@@ -15,7 +15,7 @@ from marsnb.training.spec import row_runs
 
 PRETRAIN, JOINT, PSEUDO, CE = "contrast alone", "joint losses", "pseudo labels", "cross entropy"
 """What a step of segmentation trains with."""
-COLUMNS = ["row", "label", "control", "run_id", "seed", "epoch", "step", "metric", "value", "data", "whose"]
+COLUMNS = ["row", "label", "also", "control", "run_id", "seed", "epoch", "step", "metric", "value", "data", "whose"]
 _SCORED = ("test/", "val/")
 
 
@@ -35,7 +35,7 @@ def curves(
 
     Returns:
         The columns of ``COLUMNS``; rows in the recipe's order. Of rows that share a run, the first stands for all, and
-        its ``label`` names them. Epochs count from 1; ``step`` is what a segmentation run trains with in that epoch,
+        ``also`` names the others. Epochs count from 1; ``step`` is what a segmentation run trains with in that epoch,
         empty in classification. Scores of ``test/`` and ``val/`` are percent; losses and diagnostics are as recorded.
         Empty where nothing was run.
     """
@@ -57,7 +57,8 @@ def curves(
     steps = _steps(frame, epochs) if head.task == "segmentation" else ""
     frame = frame.assign(
         row=frame["key"].map({key: row.id for key, row in first.items()}),
-        label=frame["key"].map({key: "\n= ".join(names) for key, names in labels.items()}),
+        label=frame["key"].map({key: names[0] for key, names in labels.items()}),
+        also=frame["key"].map({key: "; ".join(names[1:]) for key, names in labels.items()}),
         control=frame["key"].map({key: row.control for key, row in first.items()}),
         step=steps,
         order=frame["key"].map(order),

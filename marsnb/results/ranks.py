@@ -34,7 +34,7 @@ def rank_correlation(frame: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> 
         ``rows`` (how many), ``rho, low, high`` (95 %), ``shared`` and ``missing`` (rows that share a run with one
         above, and that were not run), ``why`` (nothing was tested, where nothing was).
     """
-    whole = summary(frame).query("not control").dropna(subset="paper").drop_duplicates("row")
+    whole = summary(frame[~frame["control"]]).dropna(subset="paper").drop_duplicates("row")
     done = whole[whole["seeds"] > 0]
     kept = done.drop_duplicates("run")
     found: dict[str, Any] = {"rows": len(kept), "rho": np.nan, "low": np.nan, "high": np.nan}

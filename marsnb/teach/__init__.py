@@ -1,1 +1,1 @@
-"""What notebooks 02 to 04 teach with: exercises that check themselves, tiny trainings and their pictures."""
+"""What notebooks 02, 03, 04, 11 and 12 check with: typed answers, and functions that the reader writes."""

@@ -2,44 +2,38 @@
 
 import io
 import os
+from collections.abc import Callable
 from typing import Any
 
+from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
-
-from marsnb.report.style import DPI
-from marsnb.teach import pictures
 
 _FRONT_ENDS = ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG")
 """Set in a kernel that a Jupyter server, an editor or Colab has started; papermill and nbconvert set none of them."""
 
 
 def is_live(interactive: bool | None = None) -> bool:
-    """Whether someone can move a slider.
-
-    Args:
-        interactive: the notebook's parameter; ``None`` finds out. ``MARSNB_STATIC=1`` in the environment says no, and
-            so does a kernel of ``marsnb reproduce``, also where that was started from a live notebook.
-    """
+    """Whether someone can move a slider: what the notebook's parameter says; ``None`` finds out."""
     if interactive is not None:
         return interactive
+    # a kernel of `marsnb reproduce` is static, also where that was started from a live notebook
     if os.environ.get("MARSNB_STATIC") == "1" or "marsnb-kernel-" in os.environ.get("JUPYTER_PATH", ""):
         return False
     return any(os.environ.get(name) for name in _FRONT_ENDS)
 
 
 def png(fig: Figure) -> bytes:
-    """A figure as the bytes of a PNG."""
+    """A figure as the bytes of a PNG; it is closed."""
     buffer = io.BytesIO()
-    fig.savefig(buffer, format="png", dpi=DPI * 2 // 3, bbox_inches="tight")
+    fig.savefig(buffer, format="png", dpi=100, bbox_inches="tight")
+    plt.close(fig)
     return buffer.getvalue()
 
 
-def temperature_slider(interactive: bool | None = None) -> Any:
-    """A slider of the temperature above the picture of who gets the push; a sentence where nobody can move it."""
+def temperature_slider(draw: Callable[[float], Figure], interactive: bool | None = None) -> Any:
+    """A slider of the temperature above what ``draw`` makes of it; ``None`` where nobody can move it."""
     if not is_live(interactive):
-        from IPython.display import Markdown
-
-        return Markdown("*In a live notebook a slider stands here; the panels below show the same at five settings.*")
+        return None
     from ipywidgets import FloatLogSlider, Image, VBox
 
     slider = FloatLogSlider(
@@ -47,9 +41,6 @@ def temperature_slider(interactive: bool | None = None) -> Any:
     )
     # at its own size: a box stretches what it holds, and the slider would be far above the axis
     layout = {"align_self": "flex-start", "max_width": "100%"}
-    picture = Image(value=png(pictures.temperatures([slider.value])), format="png", layout=layout)
-    slider.observe(
-        lambda change: setattr(picture, "value", png(pictures.temperatures([float(f"{change['new']:.3g}")]))),
-        names="value",
-    )
+    picture = Image(value=png(draw(slider.value)), format="png", layout=layout)
+    slider.observe(lambda change: setattr(picture, "value", png(draw(float(f"{change['new']:.3g}")))), names="value")
     return VBox([slider, picture])

@@ -1,104 +1,67 @@
-"""The 6 x 6 image of notebook 12: a label with holes, a prediction, and what pseudo labels make of the two."""
+"""The check of notebook 12's function: merging labels with pseudo labels."""
 
-from collections.abc import Mapping
-
-import numpy as np
 import torch
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from marsnb.data.segmentation import UNLABELLED
-from marsnb.report.style import BLACK, PALE, caption, styled
-from marsnb.report.terrain import COLOURS
+from marsnb.models.pseudo_labels import merge_pseudo_labels
+from marsnb.teach.written import Arguments, Function, NotYet, Slips, Written, shape
 
-CLASSES = ("soil", "bedrock", "sand", "big rock")
-_ = UNLABELLED  # so that the holes show below
-LABELS = torch.tensor([
-    [0, 0, 0, _, _, _],
-    [0, 0, _, _, 1, 1],
-    [0, _, _, 1, 1, 1],
-    [2, 2, _, _, 1, _],
-    [2, 2, 2, _, _, _],
-    [2, 2, _, _, 3, _],
-])  # fmt: skip
-"""Class of each pixel; 255 where nobody has said."""
-PREDICTED = torch.tensor([
-    [0, 0, 0, 0, 1, 1],
-    [0, 0, 0, 1, 1, 1],
-    [0, 2, 0, 1, 1, 1],
-    [2, 2, 2, 1, 0, 1],
-    [2, 2, 2, 2, 3, 3],
-    [2, 0, 2, 2, 3, 3],
-])  # fmt: skip
-CONFIDENCE = torch.tensor([
-    [0.99, 0.98, 0.97, 0.93, 0.61, 0.88],
-    [0.99, 0.96, 0.91, 0.55, 0.94, 0.97],
-    [0.95, 0.58, 0.72, 0.92, 0.98, 0.99],
-    [0.97, 0.94, 0.86, 0.66, 0.57, 0.95],
-    [0.99, 0.98, 0.93, 0.75, 0.52, 0.60],
-    [0.98, 0.91, 0.96, 0.92, 0.67, 0.71],
-])  # fmt: skip
-"""Probability of the predicted class."""
+NONE = 255
+SLIPS = {
+    "overrule": "Labels: a sure prediction replaces a label in yours. A label is never overruled.",
+    "labels lost": "Labels: the pixels that had a label lost it. Only those without one are filled.",
+    "zero": "Unlabelled: you filled the pixels of class 0. Those without a label carry 255.",
+    "holes": "Unlabelled: pixels that stay without a label carry 0 in yours, which is a class. They carry 255.",
+    "below": "Threshold: the wrong way round. You filled where the network is unsure.",
+    "at least": "Threshold: it must be exceeded; equal is not enough.",
+    "no threshold": "Threshold: you filled every hole. Compare the confidence with `threshold`.",
+    "logits": "Confidence: you compared the largest logit. Confidence is the largest probability: softmax first.",
+    "sigmoid": "Confidence: you took a sigmoid. The classes exclude one another: softmax over the classes.",
+    "images": "Axis: your softmax runs over the images (`dim=0`). It runs over the classes (`dim=1`).",
+    "columns": "Axis: your softmax runs over the columns (`dim=-1`). It runs over the classes (`dim=1`).",
+}
+CONFIDENCES = {"logits", "sigmoid", "images", "columns"}
+CLASH = ({"below", "at least", "no threshold"}, CONFIDENCES, {"overrule", "zero"}, {"labels lost", "holes"},
+         {"labels lost", "zero"}, {"at least", "zero"}, {"at least", "logits"},
+         *({"no threshold", x} for x in (*CONFIDENCES, "overrule", "holes")))  # fmt: skip
 
 
-def logits() -> Tensor:
-    """Logits whose softmax is `CONFIDENCE` for `PREDICTED`, the rest shared by the other classes, ``(1, 4, 6, 6)``."""
-    others = (1 - CONFIDENCE) / (len(CLASSES) - 1)  # (6, 6)
-    chance = others[None].repeat(len(CLASSES), 1, 1)  # (4, 6, 6)
-    return chance.scatter(0, PREDICTED[None], CONFIDENCE[None]).log()[None]
+def variant(arguments: Arguments, slips: Slips) -> Tensor:
+    """The merged labels with some of ``SLIPS`` in them, ``(B, H, W)``."""
+    logits, labels, threshold = arguments
+    dim = 0 if "images" in slips else -1 if "columns" in slips else 1
+    chances = logits if "logits" in slips else logits.sigmoid() if "sigmoid" in slips else logits.softmax(dim=dim)
+    confidence, predicted = chances.max(dim=1)  # (B, H, W)
+    sure = confidence < threshold if "below" in slips else confidence > threshold
+    sure = confidence >= threshold if "at least" in slips else sure | ("no threshold" in slips)
+    bare = labels == (0 if "zero" in slips else NONE)
+    fill = sure if "overrule" in slips else sure & bare
+    kept = torch.full_like(labels, NONE) if "labels lost" in slips else labels
+    kept = kept.masked_fill(labels == NONE, 0) if "holes" in slips else kept
+    return torch.where(fill, predicted, kept)
 
 
-def _grid(ax: Axes, codes: np.ndarray, texts: np.ndarray) -> None:
-    for (row, column), code in np.ndenumerate(codes):
-        colour = "white" if code == UNLABELLED else COLOURS[code]
-        ax.add_patch(Rectangle((column, row), 1, 1, facecolor=colour, edgecolor=PALE, linewidth=0.8, alpha=0.75))
-        ax.text(column + 0.5, row + 0.5, str(texts[row, column]), ha="center", va="center", fontsize=8, color=BLACK)
-    ax.set(
-        xlim=(-0.06, codes.shape[1] + 0.06), ylim=(codes.shape[0] + 0.06, -0.06), xticks=[], yticks=[], aspect="equal"
-    )
-    ax.grid(False)
-    ax.spines[:].set_visible(False)
+def _run(fn: Function, arguments: Arguments) -> tuple[Tensor, str]:
+    logits, labels, threshold = arguments
+    given = labels.clone()
+    if (out := fn(logits, given, threshold)) is None:
+        raise NotYet("Nothing is written, or the last line lacks a `return`: the function gives `None`.")
+    if not isinstance(out, Tensor) or out.shape != labels.shape:
+        raise NotYet(
+            f"It gives something {shape(out)}; merged labels have the shape of the labels, {list(labels.shape)}."
+        )
+    same = torch.equal(given, labels)
+    return out.detach(), "" if same else "Labels: yours are changed in place. Cross entropy still needs them."
 
 
-def _names(codes: np.ndarray) -> np.ndarray:
-    return np.where(codes == UNLABELLED, "–", codes.astype(str))
+def _batch(seed: int, scale: float, threshold: float) -> Arguments:
+    draw = torch.Generator().manual_seed(seed)
+    logits = scale * torch.randn(3, 4, 6, 5, generator=draw)
+    labels = torch.randint(0, 4, (3, 6, 5), generator=draw)
+    return logits, labels.masked_fill(torch.rand(3, 6, 5, generator=draw) < 0.6, NONE), threshold
 
 
-def example(merged: Mapping[str, Tensor] | None = None) -> Figure:
-    """The label, the prediction with its confidence, and merged labels.
-
-    Args:
-        merged: ``(6, 6)`` labels by the title of their panel; filled pixels get a thick frame.
-    """
-    labels, predicted = LABELS.numpy(), PREDICTED.numpy()
-    panels = {"label": labels, "prediction": predicted, "its confidence": predicted}
-    texts = [_names(labels), _names(predicted), np.vectorize("{:.2f}".format)(CONFIDENCE.numpy())]
-    for title, found in (merged or {}).items():
-        panels[title] = found.numpy()
-        texts.append(_names(found.numpy()))
-    with styled():
-        fig, axes = plt.subplots(1, len(panels), figsize=(2.35 * len(panels), 2.9))
-        for ax, (title, codes), text in zip(axes, panels.items(), texts, strict=True):
-            _grid(ax, codes, text)
-            ax.set_title(title)
-            for row, column in np.argwhere((labels == UNLABELLED) & (codes != UNLABELLED) & (title in (merged or {}))):
-                ax.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor=BLACK, linewidth=2))
-        names = ", ".join(f"{code} {name}" for code, name in enumerate(CLASSES))
-        framed = " Framed: filled by a pseudo label." if merged else ""
-        caption(fig, f"{names}; – no label.{framed}", width=120)
-        plt.close(fig)
-        return fig
-
-
-def counted(labels: Tensor, merged: Tensor) -> str:
-    """What a merge did to labels, in words."""
-    bare = labels == UNLABELLED
-    filled = bare & (merged != UNLABELLED)
-    changed = int((~bare & (merged != labels)).sum())
-    return (
-        f"Of {labels.numel()} pixels {int(bare.sum())} have no label; pseudo labels fill {int(filled.sum())} of them, "
-        f"{int((bare & ~filled).sum())} stay without. Labels that were changed: {changed}."
-    )
+check = Written(
+    [_batch(0, 2.0, 0.7), _batch(1, 1.0, 0.5), _batch(2, 40.0, 1.0)],  # at the last, many are exactly 1
+    merge_pseudo_labels, variant, SLIPS, CLASH, "Every label stayed, and only sure predictions filled holes.", run=_run,
+)  # fmt: skip

@@ -35,19 +35,19 @@ def keep_answers(run_id: str, profile: str) -> Path:
     """
     path = paths.figures(profile) / "answers" / f"{run_id}.csv"
     book = ledger.read(profile)
-    book = book[(book["run_id"] == run_id) & (book["split"] == SPLIT)].set_index("metric")["value"]
-    if book.empty:
+    scores = book[(book["run_id"] == run_id) & (book["split"] == SPLIT)].set_index("metric")["value"]
+    if scores.empty:
         raise DataError(f"the ledger of profile {profile} has no scores of {run_id} on {SPLIT}: look up its run ids")
     left = {name: paths.runs() / run_id / f"{name}.csv" for name in ("predictions", "matrices")}
     if left["predictions"].is_file():
         frame = pd.read_csv(left["predictions"])
         frame = frame[frame["split"] == SPLIT]
-        known, here = book["top1"], float((frame["prediction"] == frame["label"]).mean())
+        known, here = scores["top1"], float((frame["prediction"] == frame["label"]).mean())
         frame["confidence"] = frame["confidence"].round(DIGITS)
     elif left["matrices"].is_file():
         frame = pd.read_csv(left["matrices"], dtype={"name": str})
         frame = frame[frame["split"] == SPLIT]
-        known, here = book["acc"], read_matrices(left["matrices"], SPLIT)[1].value("acc")
+        known, here = scores["acc"], read_matrices(left["matrices"], SPLIT)[1].value("acc")
     elif path.is_file():
         return path
     else:

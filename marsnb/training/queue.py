@@ -86,7 +86,7 @@ def run_queue(
     device: str = "auto",
     score_every: int = 1,
     say: Callable[[str], None] | None = None,
-) -> None:
+) -> list[Job]:
     """Train what the ledger lacks; numbers are the same whatever ``side_by_side`` is.
 
     Each run is a process of its own where there are several, on the threads that its spec fixes. A run that fails is
@@ -98,7 +98,10 @@ def run_queue(
         side_by_side: runs at a time.
         device: see ``run``.
         score_every: see ``run``.
-        say: takes each line of progress; prints it if ``None``.
+        say: takes each line of progress, of which there are none for a single run; prints it if ``None``.
+
+    Returns:
+        What was trained now.
 
     Raises:
         TrainingError: one or more runs failed.
@@ -106,16 +109,18 @@ def run_queue(
     console = Console(stderr=True)
     say = say or (lambda line: console.print(line, highlight=False))
     left = missing(jobs, profile)
-    rest = _hours(left, profile, side_by_side)
-    say(f"{len(jobs)} runs: {len(jobs) - len(left)} in the ledger, {len(left)} to go, {rest}")
-    if side_by_side == 1:
+    if len(left) > 1:
+        rest = _hours(left, profile, side_by_side)
+        say(f"{len(jobs)} runs: {len(jobs) - len(left)} in the ledger, {len(left)} to go, {rest}")
+    if side_by_side == 1 or len(left) < 2:
         for at, job in enumerate(left):
             result = run(
                 job.spec, profile, recipe=job.recipe, device=device, score_every=score_every, label=_label(job)
             )
-            rest = _hours(left[at + 1 :], profile, 1)
-            say(f"[{at + 1}/{len(left)}] {_label(job)}  {_headline(job, result.metrics)}  {rest}")
-        return
+            if at + 1 < len(left):
+                rest = _hours(left[at + 1 :], profile, 1)
+                say(f"[{at + 1}/{len(left)}] {_label(job)}  {_headline(job, result.metrics)}  {rest}")
+        return left
     failed: list[str] = []
     with _killed_with_us() as running:
         for at, (job, error) in enumerate(_side_by_side(left, profile, side_by_side, device, score_every, running)):
@@ -128,6 +133,24 @@ def run_queue(
             failed += [f"{_label(job)} ({error})"] if error else []
     if failed:
         raise TrainingError(f"{len(failed)} of {len(left)} runs failed: {'; '.join(failed)}")
+    return left
+
+
+def measured_lines(jobs: Sequence[Job], profile: str, fresh: Sequence[Job]) -> list[str]:
+    """One line for each job that the ledger has: its numbers, its run, and whether it was trained now."""
+    book, lines = ledger.read(profile), []
+    for job in jobs:
+        key = book["run_id"].astype(str).str.startswith(f"{job.spec.key}-")
+        mine = book[key & (book["seed"] == job.seed)]
+        if mine.empty:
+            continue
+        split = "test" if "test" in set(mine["split"]) else "val"
+        shown = {"miou": "mIoU", "acc": "ACC"} if job.spec.task == "segmentation" else {"top1": "Top-1"}
+        found = mine[mine["split"] == split].drop_duplicates("metric", keep="last").set_index("metric")["value"]
+        values = "  ".join(f"{name} {100 * float(found[metric]):6.2f} %" for metric, name in shown.items())
+        state = "measured" if job in fresh else "in the ledger"
+        lines.append(f"{_label(job):42} {split} {values}  {mine['run_id'].iloc[-1]}  ({state})")
+    return lines
 
 
 def _side_by_side(

@@ -68,6 +68,7 @@ def fill(profile: str, number: int, leave_out: tuple[str, ...] = (), seeds: int 
             run = {
                 "run_id": run_id, "recipe": f"table{number:02d}/{row.id}", "task": "segmentation",
                 "method": spec.method, "backbone": "b", "start": "s", "data": "ai4mars", "fingerprint": "abc123def",
+                "labelled": "lab1",
                 "seed": seed, "epochs": len(steps) * spec.epochs, "steps": 360, "device": "cpu", "seconds": 60.0,
                 "images_per_s": 50.0, "peak_memory": 1, "versions": "v", "commit": "c", "date": "2026-01-01",
                 "split": "test", "n": 40,

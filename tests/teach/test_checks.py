@@ -126,36 +126,20 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
 EXERCISES = {name: value for name, value in vars(checks).items() if isinstance(value, Exercise)}
 
 
-def solutions() -> dict[str, str]:
-    """Code of the collapsed solution that follows each exercise's cell, by the name of its check."""
-    found = {}
+def asked() -> list[str]:
+    """Names of the checks that the answers of the notebooks are given to, each with a solution right after it."""
+    found = []
     for number in TEACHING:
         for path in paths.notebooks().glob(f"{number}_*.ipynb"):
-            cells = nbformat.read(path, as_version=4).cells
-            for cell, after in itertools.pairwise(cells):
-                if called := re.search(r"^answer = None  # your answer\nchecks\.(\w+)\(answer\)$", cell.source):
-                    code = re.search(r"<details><summary>Solution</summary>\n\n```python\n(.*?)```", after.source, re.S)
-                    assert code, f"{path.stem}: no solution after {called[1]}"
-                    assert called[1] not in found
-                    found[called[1]] = code[1]
+            for cell, after in itertools.pairwise(nbformat.read(path, as_version=4).cells):
+                if called := re.search(r"^answer = None  # your answer\nchecks\.(\w+)\(answer\)\Z", cell.source, re.M):
+                    assert after.source.startswith("<details><summary>Solution</summary>"), (path.stem, called[1])
+                    found.append(called[1])
     return found
 
 
-def answer_of(code: str) -> Any:
-    """What a solution gives, run on its own."""
-    space: dict[str, Any] = {}
-    exec(code, space)
-    return space["answer"]
-
-
 def test_every_exercise_stands_in_a_notebook_and_every_call_has_a_check() -> None:
-    assert set(solutions()) == set(EXERCISES) == set(WRONG)
-
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_the_solution_of_the_notebook_is_right(name: str) -> None:
-    verdict = EXERCISES[name](answer_of(solutions()[name]))
-    assert verdict.right, verdict.message
+    assert sorted(asked()) == sorted(EXERCISES) == sorted(WRONG)
 
 
 @pytest.mark.parametrize("name", EXERCISES)

@@ -10,7 +10,16 @@ from marsnb.methods.classification import METHODS
 from marsnb.recipes import load_profile, load_table, profiles, trainable
 from marsnb.training import ledger
 from marsnb.training.spec import row_runs
-from marsnb.training.status import clock, images_per_run, state, status_table, streamed_per_run
+from marsnb.training.status import (
+    clock,
+    images_per_run,
+    seconds_of,
+    speeds_of,
+    state,
+    status_table,
+    steps_per_epoch,
+    streamed_per_run,
+)  # fmt: skip
 
 
 def enter(profile, key, spec, seed=0, speed=50.0, seconds=60.0):
@@ -38,10 +47,12 @@ def test_nothing_is_measured_at_first(profile):
 def test_runs_are_counted_once():
     todo = runs("lite")
     assert len(todo) < len(row_runs(4, "lite"))  # rows share runs
-    for i, (key, spec) in enumerate(todo.items(), start=1):
-        enter("lite", key, spec)
+    seeds = load_profile("lite").seeds
+    entered = [(key, spec, seed) for seed in range(seeds) for key, spec in todo.items()]
+    for i, (key, spec, seed) in enumerate(entered, start=1):
+        enter("lite", key, spec, seed)
         now = state("table04", "lite")
-        assert (now["runs"], now["done"], now["seconds"]) == (len(todo), i, 60.0 * i)
+        assert (now["runs"], now["done"], now["seconds"]) == (seeds * len(todo), i, 60.0 * i)
     assert now["to_go"] == 0
 
 
@@ -62,10 +73,11 @@ def test_time_to_go_is_the_images_left_over_the_speed_seen():
     trained = {key: spec for key, spec in todo.items() if not METHODS[spec.method].precompute}
     probes = {key: spec for key, spec in todo.items() if METHODS[spec.method].precompute}
     *first, last = trained
-    for key in first:
-        enter("lite", key, trained[key], speed=25.0)
-    for key in probes:
-        enter("lite", key, probes[key], speed=5000.0)  # a frozen backbone's speed says nothing about the others
+    for seed in range(load_profile("lite").seeds):
+        for key in (*first, last)[: None if seed else -1]:
+            enter("lite", key, trained[key], seed, speed=25.0)
+        for key in probes:
+            enter("lite", key, probes[key], seed, speed=5000.0)  # a frozen backbone's speed says nothing about others
     assert state("table04", "lite")["to_go"] == pytest.approx(images_per_run(trained[last]) / 25)
 
 
@@ -74,26 +86,41 @@ def test_the_estimate_counts_what_goes_through_the_network(monkeypatch):
     monkeypatch.setattr("marsnb.training.status.row_runs", lambda table, profile: [
         (row, key, spec) for row, key, spec in row_runs(3, "lite") if row.id in ("resnet50", "s4l-rotation")
     ])  # fmt: skip
-    enter("lite", *rows["resnet50"], speed=40.0)
+    for seed in range(load_profile("lite").seeds):
+        enter("lite", *rows["resnet50"], seed, speed=40.0)
+    seeds = load_profile("lite").seeds
     assert images_per_run(rows["s4l-rotation"][1]) > 1.5 * streamed_per_run(rows["s4l-rotation"][1])
-    assert state("table03", "lite")["to_go"] == pytest.approx(images_per_run(rows["s4l-rotation"][1]) / 40)
+    assert state("table03", "lite")["to_go"] == pytest.approx(seeds * images_per_run(rows["s4l-rotation"][1]) / 40)
 
 
-def test_segmentation_is_estimated_from_its_own_runs():
-    rows = {row.id: (key, spec) for row, key, spec in row_runs(9, "lite")}
-    baseline = rows["baseline"][1]
-    assert images_per_run(baseline) == 2 * baseline.epochs * baseline.steps_per_epoch * 16 == streamed_per_run(baseline)
+def test_segmentation_is_estimated_from_its_own_runs(monkeypatch):
+    rows = {row.id: (key, spec) for row, key, spec in row_runs(9, "lite") if not row.control}
+    monkeypatch.setattr("marsnb.training.status.row_runs", lambda table, profile: [
+        (row, key, spec) for row, key, spec in row_runs(table, profile) if not row.control
+    ])  # fmt: skip
+    baseline, seeds = rows["baseline"][1], load_profile("lite").seeds
+    assert images_per_run(baseline) == 2 * baseline.epochs * steps_per_epoch(baseline) * 16
+    assert images_per_run(baseline) == streamed_per_run(baseline)
     enter("lite", *{row.id: (key, spec) for row, key, spec in row_runs(4, "lite")}["baseline"], speed=1.0)
     assert math.isnan(state("table09", "lite")["to_go"])  # the same network, but another task
-    enter("lite", *rows["baseline"], speed=10.0)
-    left = sum(images_per_run(spec) for row, (_, spec) in rows.items() if row != "baseline")
-    assert left == (3 + 2 + 3 + 3) / 2 * images_per_run(baseline)
+    for seed in range(seeds):
+        enter("lite", *rows["baseline"], seed, speed=10.0)
+    left = seeds * sum(images_per_run(spec) for row, (_, spec) in rows.items() if row != "baseline")
+    assert left == pytest.approx(seeds * (3 + 2 + 3 + 3) / 2 * images_per_run(baseline))
     assert state("table09", "lite")["to_go"] == pytest.approx(left / 10)
+
+
+def test_the_speed_of_a_cut_network_says_nothing_of_a_whole_one():
+    specs = {row.id: (key, spec) for row, key, spec in row_runs(4, "lite")}
+    enter("lite", *specs["baseline"], speed=100.0)
+    known = speeds_of("lite")
+    assert seconds_of(specs["moco-ls"][1], known) == pytest.approx(images_per_run(specs["moco-ls"][1]) / 100)
+    assert math.isnan(seconds_of(specs["whole-ls"][1], known)) and math.isnan(seconds_of(specs["cut-4-ls"][1], known))
 
 
 def test_images_per_run():
     specs = {row.id: spec for row, _, spec in row_runs(4, "lite")}
-    steps = specs["final"].epochs * specs["final"].steps_per_epoch
+    steps = specs["final"].epochs * (5386 // 16)
     assert images_per_run(specs["baseline"]) == 16 * steps
     assert images_per_run(specs["final"]) == (16 + 2 * 24 + 2 * 16) * steps
     paper = {row.id: spec for row, _, spec in row_runs(4, "paper")}["moco-lu"]

@@ -63,7 +63,8 @@ class Evidence:
             raise Untested(f"{head.row(row_id).not_at[self.profile].removeprefix('not run: ')}: {key}/{row_id}")
         if key not in self._tables:
             self._tables[key] = table(head.table, self.profile, [*head.metrics, "*"])
-        mine = self._tables[key].query("row == @row_id")
+        mine = self._tables[key]
+        mine = mine[mine["row"] == row_id]
         if mine["start"].iloc[0] == "random" != head.row(row_id).start and self.scale == "reduced":
             raise Untested(f"from random weights here, which is another question: {key}/{row_id}")
         mine = mine.dropna(subset="value")
@@ -75,8 +76,9 @@ class Evidence:
 
     def lines(self, term: str, metric: str = "") -> pd.DataFrame:
         """A row's lines in one metric, one per seed; its table's own metric by default."""
+        mine = self.row(term)
         metric = term.partition("@")[2] or metric or recipes.load_table(term.split("/", 1)[0]).metric
-        mine = self.row(term).query("metric == @metric")
+        mine = mine[mine["metric"] == metric]
         if mine.empty:
             raise Untested(f"its runs have no {metric}: {term}")
         return mine
