@@ -27,10 +27,7 @@ MAX_LINES = 400
 OVERVIEW = "fig_overview"
 MAX_CELL_LINES = 30
 MAX_CELL_COLUMNS = 96
-<<<<<<< HEAD
-=======
-PICTURE = "fig_state"
->>>>>>> h-site
+PICTURE = "fig_overview"
 MAX_IMPORT_SECONDS = 1.0
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
