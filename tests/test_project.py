@@ -24,7 +24,6 @@ MODULES = sorted([*(ROOT / "marsnb").rglob("*.py"), *(ROOT / "tests").rglob("*.p
 FOLDERS = ("marsnb", "tests", "notebooks", "docs", ".ci", ".binder", ".devcontainer", ".github")
 MAX_LINES = 400
 """A file is as long as its subject; one that is longer than this has two."""
-OVERVIEW = "fig_overview"
 MAX_CELL_LINES = 30
 MAX_CELL_COLUMNS = 96
 PICTURE = "fig_overview"
