@@ -87,7 +87,7 @@ def read_image(path: Path, size: int) -> tuple[NDArray[np.uint8], PilImage.Image
     """An image squashed to ``size`` x ``size`` as in training, RGB, and as it is; 16-bit grey is brought to 8 bits."""
     try:
         with path.open("rb") as stream:
-            image = PilImage.open(stream)
+            image: PilImage.Image = PilImage.open(stream)
             if image.mode.startswith("I"):
                 wide = np.asarray(image, dtype=np.float64)
                 image = PilImage.fromarray((wide * (255 / max(wide.max(), 1))).astype(np.uint8))
@@ -132,7 +132,8 @@ def predict(model: Model, names: Sequence[str], out: Path, *, low: float = LOW, 
     Raises:
         DataError: nothing is there to read, or some files could not be read; the others are then done all the same.
     """
-    files, broken = image_paths(names), []
+    files = image_paths(names)
+    broken: list[Broken] = []
     out.mkdir(parents=True, exist_ok=True)
     segments, stems = model.spec.task == "segmentation", _stems(files)
     table = out / ("areas.csv" if segments else "classes.csv")

@@ -23,7 +23,8 @@ CLASH = (eq1.COSINE, {"sign", "one minus", "distance", "tau"}, {"table", "sum"})
 
 def variant(arguments: Arguments, slips: Slips) -> Tensor:
     """Eq. 3 with some of ``SLIPS`` in it, a scalar."""
-    z1, z2 = eq1.units(*arguments, slips)
+    z1, z2 = arguments
+    z1, z2 = eq1.units(z1, z2, slips)
     cosines = z1 @ z2.T if "table" in slips else (z1 * z2).sum(dim=1)
     forms = {"sign": cosines, "one minus": 1 - cosines, "distance": 2 - 2 * cosines, "tau": -cosines / 0.2}
     losses = next((forms[name] for name in forms if name in slips), -cosines)

@@ -1,5 +1,7 @@
 """The checks of notebook 11's functions: the memory bank's update, and Eq. 7."""
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -85,7 +87,7 @@ def _images(classes: int, dim: int, *shown: list[int]) -> list[tuple[Tensor, Ten
 check_update = Written(
     [(_images(3, 3, [0, 1, 255], [0, 255], [0, 1], [0, 2, 255], [0, 1]), 3, 3),
      (_images(2, 4, [1, 255], [0, 1], [1], [255, 1, 0]), 2, 2)],
-    update, lambda arguments, slips: _fill(lambda *a: update(*a, slips), arguments)[0], UPDATE_SLIPS, UPDATE_CLASH,
+    update, lambda arguments, slips: _fill(partial(update, slips=slips), arguments)[0], UPDATE_SLIPS, UPDATE_CLASH,
     "No gradient flows into the bank, and a full queue forgets its oldest entry.", run=_fill,
 )  # fmt: skip
 

@@ -26,8 +26,9 @@ def auxiliary_decoder(width: int, num_classes: int) -> nn.Sequential:
     Shape:
         ``(B, width, H / 16, W / 16)`` to logits ``(B, num_classes, H / 4, W / 4)``.
     """
-    layers: list[nn.Module] = [nn.Conv2d(width, num_classes, kernel_size=1, bias=False)]
-    nn.init.kaiming_normal_(layers[0].weight, nonlinearity="relu")
+    first = nn.Conv2d(width, num_classes, kernel_size=1, bias=False)
+    nn.init.kaiming_normal_(first.weight, nonlinearity="relu")
+    layers: list[nn.Module] = [first]
     for _ in range(int(math.log2(OUTPUT_STRIDE // FEATURE_STRIDE))):
         widen = nn.Conv2d(num_classes, 4 * num_classes, kernel_size=1)
         with torch.no_grad():
