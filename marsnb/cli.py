@@ -174,7 +174,10 @@ def reproduce(
             raise  # nothing ran
         failed = error
     typer.echo("building the site", err=True)
-    pages.build()
+    try:
+        pages.build()
+    except MarsnbError as error:
+        raise MarsnbError("; ".join(map(str, filter(None, (failed, error))))) from error
     if failed:
         raise failed
     typer.echo(f"open {pages.html(profiles[0] if only else SHOWN, first)}")

@@ -80,8 +80,9 @@ def build() -> Path:
     command += ["-d", str(source.parent / "doctrees"), str(source), str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = [line for line in (done.stderr or done.stdout).splitlines() if re.search("WARNING|ERROR", line)]
-        raise MarsnbError(f"the site was not built: {'; '.join(said[:5]) or done.stderr.strip()[-500:]}")
+        lines = f"{done.stdout}\n{done.stderr}".strip().splitlines()
+        said = [line for line in lines if re.search("WARNING|ERROR", line)] or lines[-3:]
+        raise MarsnbError(f"the site was not built (exit code {done.returncode}): {'; '.join(said[:5])}")
     return out / "index.html"
 
 

@@ -162,7 +162,7 @@ def test_the_site_needs_no_network(project: Path) -> None:
 
 def test_a_warning_of_sphinx_is_an_error_of_one_line(project: Path) -> None:
     (project / "docs" / "how.md").write_text("# How\n\n[nowhere](nowhere.md)\n")
-    with pytest.raises(MarsnbError, match=r"^the site was not built: [^\n]*nowhere\.md") as caught:
+    with pytest.raises(MarsnbError, match=r"^the site was not built \(exit code 1\): [^\n]*nowhere\.md") as caught:
         site.build()
     assert "\n" not in str(caught.value)
 
