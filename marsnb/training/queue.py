@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, Any
 
 from rich.console import Console
@@ -32,7 +32,7 @@ class Job:
     table: str
     row: str
     seed: int
-    spec: Any
+    spec: Any = field(hash=False)
 
     @property
     def recipe(self) -> str:
