@@ -1,15 +1,15 @@
 """The queue: in order, each run once, one by one or side by side with equal numbers, through failures and kills."""
 
 import os
+import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pandas as pd
 import psutil
 import pytest
+import yaml
 
 from marsnb import paths, results
 from marsnb.errors import TrainingError
@@ -18,8 +18,15 @@ from marsnb.training import ledger, queue
 from marsnb.training.queue import RETRIES, Ended, How, Workers, jobs_of, run_queue
 from marsnb.training.running import running, running_runs
 from marsnb.training.status import running_table
+from tests.forked import Forked, begun
 
 ROWS = ["baseline", "final"]
+TINY = {
+    "data_options": {"train": 144, "test": 48, "unlabelled": 32},
+    "image_size": 32,
+    "epochs": 2,
+    "steps_per_epoch": 2,
+}
 HOW = How("smoke", "cpu")
 MACHINE = ["device", "seconds", "images_per_s", "peak_memory", "date"]
 
@@ -64,12 +71,26 @@ class Scripted(Workers):
 KILLED = "its process was killed (9)"
 
 
+def tiny_recipes():
+    """Take the recipes from the folder that the test made."""
+    folder = Path(os.environ["TINY_RECIPES"])
+    paths.recipes = lambda: folder
+
+
 @pytest.fixture(scope="module")
 def one_by_one(tmp_path_factory):
-    """Two rows, one after the other, in folders of their own."""
+    """Two rows at tiny settings, one after the other, in folders of their own."""
+    folder = tmp_path_factory.mktemp("one")
+    shutil.copytree(paths.recipes(), folder / "recipes")
+    file = folder / "recipes" / "profiles" / "smoke.yaml"
+    smoke = yaml.safe_load(file.read_text())
+    file.write_text(yaml.safe_dump({**smoke, "classification": smoke["classification"] | TINY}))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MARSNB_FIGURES", str(tmp_path_factory.mktemp("one")))
-        patch.setenv("MARSNB_RUNS", str(tmp_path_factory.mktemp("one-runs")))
+        patch.setenv("TINY_RECIPES", str(folder / "recipes"))
+        patch.setattr(paths, "recipes", paths.recipes)  # back to this when the module is done
+        tiny_recipes()
+        patch.setenv("MARSNB_FIGURES", str(folder / "figures"))
+        patch.setenv("MARSNB_RUNS", str(folder / "runs"))
         said = []
         lines = run_queue(jobs_of([4], "smoke", ROWS, [0]), HOW, say=said.append)
         yield lines, said, content(), dict(os.environ)
@@ -106,11 +127,14 @@ def test_one_by_one_says_each_run_and_skips_what_is_measured(one_by_one, monkeyp
     assert again == [line.replace("(measured)", "(in the ledger)") for line in lines] and len(said) == 2
 
 
-def test_side_by_side_is_equal_and_a_failing_run_is_named(one_by_one):
+def test_side_by_side_is_equal_and_a_failing_run_is_named(one_by_one, monkeypatch):
+    monkeypatch.setattr(queue, "Processes", lambda *given: Forked(*given, before=tiny_recipes))
     _, _, expected, _ = one_by_one
     jobs = jobs_of([4], "smoke", ROWS, [0])
     wrong = queue.replace(jobs[0], row="nothing", spec=jobs[0].spec.model_copy(update={"epochs": 9}))
     said = []
+    paths.cache().parent.mkdir(parents=True)
+    paths.cache().symlink_to(Path(one_by_one[3]["MARSNB_RUNS"]) / "cache")
     with pytest.raises(TrainingError, match=r"^1 of 3 runs failed: table04/nothing seed 0 \(table04 has no row"):
         run_queue([wrong, *jobs], HOW, side_by_side=2, say=said.append)
     for frame, other in zip(content(), expected, strict=True):
@@ -139,7 +163,7 @@ def test_one_by_one_a_failing_run_is_named_and_the_rest_goes_on(monkeypatch):
 
 
 def test_a_run_whose_process_dies_is_taken_up_again_three_times():
-    jobs, said = jobs_of([4], "smoke", ["baseline", "moco", "final"], [0]), []
+    jobs, said = jobs_of([4], "smoke", ["baseline", "moco-ls", "final"], [0]), []
     first, second, third = (job.label for job in jobs)
     workers = Scripted({first: [KILLED] * RETRIES, second: [KILLED] * (RETRIES + 1), third: ["no such image"]})
     with pytest.raises(TrainingError) as caught:
@@ -163,30 +187,25 @@ def test_a_run_that_is_killed_after_its_last_line_is_measured():
     assert len(workers.started) == 2 and len(ledger.read("smoke")) == 2 * 3
 
 
-QUEUE = """
-from marsnb.training.queue import *
-run_queue(jobs_of([4], "smoke", ["baseline", "final"], [0]), How("smoke", "cpu"), side_by_side=2)
-"""
+def two():
+    run_queue(jobs_of([4], "smoke", ROWS, [0]), HOW, side_by_side=2, say=lambda _: None)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_ended_from_outside_it_takes_its_runs_along(number):
-    with subprocess.Popen([sys.executable, "-c", QUEUE], cwd=paths.ROOT, stderr=subprocess.DEVNULL) as whole:
-        children = []
-        deadline = time.monotonic() + 60
-        while sum("--row" in child.cmdline() for child in children) < 2 and time.monotonic() < deadline:
-            time.sleep(0.1)
-            children = psutil.Process(whole.pid).children(recursive=True)
-        assert len(children) == 2
-        if number == signal.SIGKILL:  # then they have to see it themselves
-            while len(running_runs()) < 2 and time.monotonic() < deadline:
-                time.sleep(0.1)
-        whole.send_signal(number)
-        assert whole.wait(30) == (143 if number == signal.SIGTERM else -signal.SIGKILL)
-        gone, alive = psutil.wait_procs(children, timeout=10)
-        assert len(gone) == 2 and not alive
-    if number == signal.SIGKILL:
-        assert [one["stopped"] for one in running_runs()] == [True, True]
+    whole = begun(two)
+    assert whole.pid
+    children, deadline = [], time.monotonic() + 60
+    # each watches for its parent in a second thread
+    while sum(child.num_threads() > 1 for child in children) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+        children = psutil.Process(whole.pid).children(recursive=True)
+    assert len(children) == 2
+    os.kill(whole.pid, number)
+    whole.join(30)
+    assert whole.exitcode == (143 if number == signal.SIGTERM else -signal.SIGKILL)
+    gone, alive = psutil.wait_procs(children, timeout=10)
+    assert len(gone) == 2 and not alive
 
 
 def test_again_stands_beside_the_first_measurement(one_by_one, monkeypatch, tmp_path):
@@ -223,7 +242,7 @@ def test_status_tells_what_runs_where_and_what_was_killed(monkeypatch):
     assert running_runs() == []
     file = folder / "running.json"
     file.write_text(left.replace(f'"pid": {os.getpid()}', '"pid": 1'))  # another process has the number now
-    assert running_runs()[0]["stopped"] and "stopped" in list(running_table().columns[5].cells)[0]
+    assert running_runs()[0]["stopped"] and "stopped" in next(iter(running_table().columns[5].cells))
     file.write_text(left.replace('"host": "', '"host": "other-'))
     assert not running_runs()[0]["stopped"]
     os.utime(file, (1, 1))
