@@ -24,15 +24,21 @@ def in_a_process(function: Callable[..., object], *arguments: Any) -> int:
     Returns:
         The exit code: 0, 1 after an error, or minus the signal that ended the process.
     """
-    process = begun(function, *arguments)
+    process = start(function, *arguments)
     process.join()
     assert process.exitcode is not None
     return process.exitcode
 
 
-def begun(function: Callable[..., object], *arguments: Any) -> BaseProcess:
-    """The process of `in_a_process`, which runs on."""
-    process = _CONTEXT.Process(target=_run, args=(dict(os.environ), function, arguments))
+def start(function: Callable[..., object], *arguments: Any, environment: dict[str, str] | None = None) -> BaseProcess:
+    """The process of `in_a_process`, begun.
+
+    Args:
+        function: see there.
+        arguments: see there.
+        environment: variables beside those of now.
+    """
+    process = _CONTEXT.Process(target=_run, args=(dict(os.environ) | (environment or {}), function, arguments))
     process.start()
     return process
 

@@ -50,7 +50,7 @@ class OnRay(Workers):
         try:
             import ray
         except ImportError:
-            raise TrainingError("Ray is not installed: pip install -e '.[cluster]'") from None
+            raise TrainingError("--on ray needs Ray, which is not installed: pip install -e '.[cluster]'") from None
         self.ray: Any = ray
         if how.device not in ("auto", "cpu", "cuda"):
             raise TrainingError(f"--device {how.device} with Ray, which picks the device: give auto, cpu or cuda")

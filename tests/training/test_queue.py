@@ -16,9 +16,9 @@ from marsnb.errors import TrainingError
 from marsnb.recipes import load_table
 from marsnb.training import ledger, queue
 from marsnb.training.queue import RETRIES, Ended, How, Workers, jobs_of, run_queue
-from marsnb.training.running import running, running_runs
+from marsnb.training.running import in_epoch, running, running_runs
 from marsnb.training.status import running_table
-from tests.forked import Forked, begun
+from tests.forked import Forked, start
 
 ROWS = ["baseline", "final"]
 TINY = {
@@ -193,7 +193,7 @@ def two():
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_ended_from_outside_it_takes_its_runs_along(number):
-    whole = begun(two)
+    whole = start(two)
     assert whole.pid
     children, deadline = [], time.monotonic() + 60
     # each watches for its parent in a second thread
@@ -238,6 +238,8 @@ def test_status_tells_what_runs_where_and_what_was_killed(monkeypatch):
         assert (one["run_id"], one["pid"], one["stopped"]) == ("abc-def-s0", os.getpid(), False)
         assert running_runs("lite") == []
         assert list(running_table("smoke").columns[2].cells) == ["preparing"]
+        in_epoch(folder, 2, 3)
+        assert list(running_table("smoke").columns[2].cells) == ["2/3"]
         left = (folder / "running.json").read_text()
     assert running_runs() == []
     file = folder / "running.json"
