@@ -7,14 +7,12 @@ import logging
 import os
 import uuid
 from collections.abc import Sequence
-from contextlib import ExitStack
 from typing import Any, Self
 
 import torch
 
 from marsnb import paths
 from marsnb.errors import MarsnbError, TrainingError
-from marsnb.processes import stoppable
 from marsnb.training.provenance import commit
 from marsnb.training.queue import PAUSE, Ended, How, Job, Workers
 from marsnb.training.run import held, measure, run_id_of, threads, work_of
@@ -44,7 +42,6 @@ class OnRay(Workers):
 
     def __init__(self, how: How, at_once: int | None = None, address: str | None = None, per_gpu: int = 1) -> None:
         super().__init__(how)
-        self._stack = ExitStack()
         self.at_once, self.address, self.per_gpu = at_once, address, per_gpu
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
         try:
@@ -56,8 +53,6 @@ class OnRay(Workers):
             raise TrainingError(f"--device {how.device} with Ray, which picks the device: give auto, cpu or cuda")
 
     def __enter__(self) -> Self:
-        self._stack.enter_context(stoppable())
-        self._stack.callback(self.ray.shutdown)
         quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
         try:
             if self.address:
@@ -66,15 +61,15 @@ class OnRay(Workers):
                 self.ray.init("local", include_dashboard=False, object_store_memory=STORE, **quiet)
             self._look()
         except (ConnectionError, ValueError, RuntimeError) as error:
-            self._stack.close()
+            self.ray.shutdown()
             raise TrainingError(f"Ray at {self.address or 'this machine'}: {' '.join(str(error).split())}") from error
         except BaseException:
-            self._stack.close()
+            self.ray.shutdown()
             raise
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._stack.close()
+        self.ray.shutdown()
 
     def _look(self) -> None:
         """What the cluster has."""

@@ -170,7 +170,7 @@ def run_queue(
     if workers is None:
         workers = Here(how) if side_by_side == 1 or len(left) < 2 else SideBySide(how, side_by_side, left)
     failed: list[str] = []
-    with workers if left else contextlib.nullcontext():
+    with stoppable(), workers if left else contextlib.nullcontext():
         if len(left) > 1:
             rest = _hours(left, how.profile, workers.slots)
             say(f"{len(jobs)} runs: {len(jobs) - len(left)} in the ledger, {len(left)} to go, {rest}")
@@ -213,8 +213,11 @@ def _ends(left: list[Job], workers: Workers, profile: str, say: Callable[[str], 
         for end in workers.ended():
             if end.lines is not None:
                 ledger.append(profile, *end.lines)
-            if end.died and end.job.run_id in ledger.measured(profile):
+            measured = end.job.run_id in ledger.measured(profile)
+            if end.died and measured:
                 end = Ended(end.job)  # it was killed after its last line
+            elif not end.error and not measured:
+                end = Ended(end.job, "its process ended without its numbers", died=True)
             if end.died and tries[end.job] < RETRIES:
                 tries[end.job] += 1
                 say(f"{end.job.label}: {end.error}; taken up again, {tries[end.job]} of {RETRIES}")
@@ -260,7 +263,6 @@ class SideBySide(Workers):
         self._environment = os.environ | ({"OMP_NUM_THREADS": str(max(fixed))} if len(fixed) == len(left) else {})
 
     def __enter__(self) -> Self:
-        self._stack.enter_context(stoppable())
         self._folder = self._stack.enter_context(temporary_folder())
         self._processes = self._stack.enter_context(Processes(self._environment, Path.cwd()))
         return self

@@ -208,6 +208,27 @@ def test_ended_from_outside_it_takes_its_runs_along(number):
     assert len(gone) == 2 and not alive
 
 
+def test_ended_by_sigterm_while_it_trains_it_says_so_and_goes_on_from_there(one_by_one):
+    shutil.copytree(Path(one_by_one[3]["MARSNB_RUNS"]) / "cache", paths.cache())
+    whole, deadline = start(one), time.monotonic() + 60
+    while not any(told["epoch"] for told in running_runs()) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.kill(whole.pid, signal.SIGTERM)
+    whole.join(30)
+    assert whole.exitcode == 143
+    assert ledger.read("smoke").empty and not running_runs()
+    one()
+    ours, expected = (
+        frame.set_index(["run_id", "split", "metric"])["value"] for frame in (content()[0], one_by_one[2][0])
+    )
+    assert ours.equals(expected[expected.index.isin(ours.index)]) and len(ours)
+
+
+def one():
+    tiny_recipes()
+    run_queue(jobs_of([4], "smoke", ["final"], [0]), HOW)
+
+
 def test_again_stands_beside_the_first_measurement(one_by_one, monkeypatch, tmp_path):
     _, _, (book, _), environment = one_by_one
     figures = tmp_path / "figures" / "smoke"
