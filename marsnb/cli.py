@@ -38,7 +38,13 @@ def run(
     row: Annotated[list[str] | None, typer.Option(help="Only this row of a table; may be given again.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Runs per row; the profile's number by default.")] = None,
     seed: Annotated[list[int] | None, typer.Option(min=0, help="Only this seed; may be given again.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Runs side by side, each a process of its own.")] = 1,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Runs side by side, each a process of its own; 1, with Ray all it can.")
+    ] = None,
+    on: Annotated[str | None, typer.Option(help="ray: spread the runs over a Ray cluster's machines.")] = None,
+    address: Annotated[str | None, typer.Option(help="Of the cluster; a Ray on this machine by default.")] = None,
+    per_gpu: Annotated[int, typer.Option(min=1, help="With Ray, runs that share a GPU.")] = 1,
+    again: Annotated[bool, typer.Option("--again", help="Train also what the ledger has, beside it.")] = False,
     device: Device = "auto",
     score_every: Annotated[int, typer.Option(min=1, help="Score every so many epochs; the last always.")] = 1,
 ) -> None:
@@ -47,14 +53,21 @@ def run(
     A run that was stopped goes on from its last epoch, and what the ledger has is not trained again.
     """
     from marsnb.recipes import load_profile
-    from marsnb.training.queue import jobs_of, measured_lines, run_queue
+    from marsnb.training.queue import How, jobs_of, run_queue
 
     if row and len(table) > 1:
         raise MarsnbError("--row goes with one --table: give one")
-    which = seed if seed else range(seeds or load_profile(profile).seeds)
-    wanted = jobs_of(table, profile, row, which)
-    fresh = run_queue(wanted, profile, side_by_side=jobs, device=device, score_every=score_every)
-    typer.echo("\n".join(measured_lines(wanted, profile, fresh)))
+    if on not in (None, "ray"):
+        raise MarsnbError(f"--on {on} is unknown: give --on ray, or leave it out")
+    if not on and (address or per_gpu > 1):
+        raise MarsnbError("--address and --per-gpu are Ray's: give --on ray with them")
+    wanted = jobs_of(table, profile, row, seed if seed else range(seeds or load_profile(profile).seeds))
+    how, workers = How(profile, device, score_every, again), None
+    if on:
+        from marsnb.training.cluster import OnRay
+
+        workers = OnRay(how, jobs, address, per_gpu)
+    typer.echo("\n".join(run_queue(wanted, how, side_by_side=jobs or 1, workers=workers)))
 
 
 @app.command()
@@ -88,12 +101,13 @@ def export(
 
 @app.command()
 def status(profile: Annotated[str | None, typer.Option("--profile", "-p", help="Only this profile.")] = None) -> None:
-    """What is measured and what is missing, per table and profile, with time so far and time to go."""
+    """What is measured and what is missing, per table and profile, with time so far and time to go; what runs where."""
     from rich.console import Console
 
-    from marsnb.training.status import status_table
+    from marsnb.training.status import running_table, status_table
 
-    Console().print(status_table(profile))
+    now = running_table(profile)
+    Console().print(status_table(profile), *([now] if now.row_count else []))
 
 
 @app.command()

@@ -25,6 +25,8 @@ def call(monkeypatch, capsys, *words):
         (["run", "--table", "4", "--row", "best"], "table04 has no row 'best'; its rows: baseline, moco"),
         (["run", "--table", "4", "--device", "tpu", "--row", "baseline"], "device 'tpu' is not on this machine"),
         (["run", "--table", "4", "--profile", "lite", "--row", "baseline"], "marsnb data fetch msl"),
+        (["run", "--table", "4", "--on", "slurm"], "--on slurm is unknown: give --on ray"),
+        (["run", "--table", "4", "--per-gpu", "2"], "--address and --per-gpu are Ray's: give --on ray"),
         (["reproduce", "--set", "profil=smoke", "--only", "00"], "profil"),
         (["reproduce", "--set", "profile"], "NAME=VALUE"),
         (["run"], "--table"),

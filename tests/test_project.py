@@ -110,7 +110,7 @@ def test_every_dependency_is_pinned() -> None:
 
 
 def test_every_import_is_a_declared_dependency() -> None:
-    allowed = declared("export")
+    allowed = declared("export", "cluster")
     assert [name for name in imported("marsnb") if not distributions(name) & allowed] == []
     allowed = declared("site") | {"docutils"}  # Sphinx's own
     assert [name for name in imported("docs") if not distributions(name) & allowed] == []

@@ -15,6 +15,8 @@ from marsnb.training.spec import row_runs
 
 COMMITTED, MINE, BOTH = "committed", "mine", "both"
 _RUN = ["run_id", "key", "seed", "data", "fingerprint", "labelled", "date"]
+_AGAIN = r"-a\d+$"
+"""End of the id of a run that was measured once more."""
 
 
 def read(profile: str) -> pd.DataFrame:
@@ -42,7 +44,8 @@ def chosen(book: pd.DataFrame, keys: list[str], split: str, data: str = COMMITTE
 
     The committed measurement is on the labelled images that most runs of these rows saw, the earliest dated of two that
     are equal; where a row saw several pools of unlabelled images beside them, the same rule holds among these. Mine is
-    the newest of the others, filled up with the committed runs on the same labelled images.
+    the newest of the others, filled up with the committed runs on the same labelled images; a run that was measured
+    once more (``marsnb run --again``) is one of them.
 
     Args:
         book: what `read` gives.
@@ -60,11 +63,13 @@ def chosen(book: pd.DataFrame, keys: list[str], split: str, data: str = COMMITTE
     if data not in (COMMITTED, MINE, BOTH):
         raise RecipeError(f"data={data!r}: give 'committed', 'mine' or 'both'")
     runs = book.loc[book["key"].isin(keys) & (book["split"] == split), _RUN].drop_duplicates("run_id")
-    runs = runs.sort_values("date", kind="stable").drop_duplicates(["key", "seed", "fingerprint"], keep="last")
-    first = _most(runs, runs, ["labelled"])
-    first = _most(first, runs, ["key", "fingerprint"])
+    runs = runs.assign(again=runs["run_id"].str.contains(_AGAIN)).sort_values("date", kind="stable")
+    runs = runs.drop_duplicates(["key", "seed", "fingerprint", "again"], keep="last")
+    once = runs[~runs["again"].astype(bool)].drop(columns="again")
+    first = _most(once, once, ["labelled"])
+    first = _most(first, once, ["key", "fingerprint"])
     parts = [first.assign(whose=COMMITTED)] if data != MINE else []
-    rest = runs.drop(first.index)
+    rest = runs.drop(first.index).drop(columns="again")
     if data != COMMITTED and len(rest):
         newest = rest.iloc[-1]["labelled"]
         own = rest[rest["labelled"] == newest]

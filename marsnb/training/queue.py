@@ -2,42 +2,115 @@
 
 import contextlib
 import os
-import signal
-import subprocess
+import re
 import sys
-import tempfile
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import IO, Any
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
 
+import pandas as pd
 from rich.console import Console
 
-from marsnb.errors import TrainingError
+from marsnb.errors import MarsnbError, TrainingError
+from marsnb.processes import Processes, stoppable, temporary_folder
 from marsnb.recipes import load_profile, load_table, trainable
 from marsnb.training import ledger
-from marsnb.training.run import run, run_id_of, work_of
+from marsnb.training.run import id_again, run, run_id_of, work_of
 from marsnb.training.spec import resolve
 from marsnb.training.status import clock, seconds_of, speeds_of
 
 ALL = "all"
-PAUSE = 0.5
+PAUSE = 0.2
 """Seconds between two looks at the running ones."""
+RETRIES = 3
+"""Times that a run is taken up again whose process died."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run that is wanted: the first row that asks for it, and its seed."""
+    """One run that is wanted: the first row that asks for it, its seed, and, once its data is open, its id."""
 
     table: str
     row: str
     seed: int
     spec: Any = field(hash=False)
+    run_id: str = ""
+    data: Any = field(default=None, compare=False, repr=False)
 
     @property
     def recipe(self) -> str:
         """``table04/final``."""
         return f"{self.table}/{self.row}"
+
+    @property
+    def label(self) -> str:
+        """``table04/final seed 0``."""
+        return f"{self.recipe} seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class How:
+    """What all runs of a queue have in common: whose ledger, and the arguments of ``run``."""
+
+    profile: str
+    device: str = "auto"
+    score_every: int = 1
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How one try of a run ended.
+
+    Attributes:
+        job: the run.
+        error: what went wrong; empty where it was measured.
+        died: whether its process was ended from outside, so that another try may end well.
+        lines: for the ledger, and for its curves; ``None`` where the run entered them itself.
+    """
+
+    job: Job
+    error: str = ""
+    died: bool = False
+    lines: tuple[list[dict[str, Any]], list[dict[str, Any]]] | None = None
+
+
+class Workers:
+    """What trains runs, some at a time; leaving it as a context ends those that still do.
+
+    Args:
+        how: see ``How``.
+        slots: runs at a time.
+    """
+
+    def __init__(self, how: How, slots: int = 1) -> None:
+        self.how, self.slots = how, slots
+        self.running: dict[Any, Job] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def order(self, left: list[Job]) -> list[Job]:
+        """The runs in the order in which they are to start."""
+        return left
+
+    def free(self) -> bool:
+        """Whether one more may be started."""
+        return len(self.running) < self.slots
+
+    def start(self, job: Job) -> None:
+        """Begin one."""
+        raise NotImplementedError
+
+    def ended(self) -> list[Ended]:
+        """Those that ended since it was asked last; it may wait a moment for one."""
+        raise NotImplementedError
 
 
 def jobs_of(tables: Sequence[int | str], profile: str, rows: Sequence[str] | None, seeds: Sequence[int]) -> list[Job]:
@@ -63,165 +136,180 @@ def jobs_of(tables: Sequence[int | str], profile: str, rows: Sequence[str] | Non
     return list(found.values())
 
 
-def missing(jobs: Sequence[Job], profile: str) -> list[Job]:
-    """Those that the ledger has not, on the data as they are on this machine."""
-    have = ledger.measured(profile)
-    opened: dict[tuple[str, ...], Any] = {}
-    left = []
-    for job in jobs:
-        spec = job.spec
-        key = (spec.task, spec.dataset, spec.protocol, repr(sorted(spec.data_options.items())))
-        if key not in opened:
-            opened[key] = work_of(spec).open_data(spec)
-        if run_id_of(spec, opened[key])[0] not in have:
-            left.append(job)
-    return left
-
-
 def run_queue(
     jobs: Sequence[Job],
-    profile: str,
+    how: How,
     *,
     side_by_side: int = 1,
-    device: str = "auto",
-    score_every: int = 1,
+    workers: Workers | None = None,
     say: Callable[[str], None] | None = None,
-) -> list[Job]:
-    """Train what the ledger lacks; numbers are the same whatever ``side_by_side`` is.
+) -> list[str]:
+    """Train what the ledger lacks; numbers are the same whatever ``side_by_side`` is and whoever trains.
 
-    Each run is a process of its own where there are several, on the threads that its spec fixes. A run that fails is
-    named at the end, and the others go on. What was stopped goes on from its last epoch with the same call.
+    A run that fails is named at the end, and the others go on; one whose process died is taken up again from its last
+    epoch, at most three times. What was stopped goes on from there with the same call.
 
     Args:
         jobs: see ``jobs_of``.
-        profile: whose ledger is filled.
-        side_by_side: runs at a time.
-        device: see ``run``.
-        score_every: see ``run``.
+        how: the profile whose ledger is filled, and more.
+        side_by_side: runs at a time, each a process of its own where there are several.
+        workers: train in the place of this machine's processes.
         say: takes each line of progress, of which there are none for a single run; prints it if ``None``.
 
     Returns:
-        What was trained now.
+        A line for each job: its numbers, its run, and whether it was trained now.
 
     Raises:
-        TrainingError: one or more runs failed.
+        TrainingError: one or more of several runs failed; a single one raises its own error.
     """
     console = Console(stderr=True)
     say = say or (lambda line: console.print(line, highlight=False))
-    left = missing(jobs, profile)
-    if len(left) > 1:
-        rest = _hours(left, profile, side_by_side)
-        say(f"{len(jobs)} runs: {len(jobs) - len(left)} in the ledger, {len(left)} to go, {rest}")
-    if side_by_side == 1 or len(left) < 2:
-        for at, job in enumerate(left):
-            result = run(
-                job.spec, profile, recipe=job.recipe, device=device, score_every=score_every, label=_label(job)
-            )
-            if at + 1 < len(left):
-                rest = _hours(left[at + 1 :], profile, 1)
-                say(f"[{at + 1}/{len(left)}] {_label(job)}  {_headline(job, result.metrics)}  {rest}")
-        return left
+    jobs = _opened(jobs, how)
+    have = ledger.measured(how.profile)
+    left = [job for job in jobs if job.run_id not in have]
+    if workers is None:
+        workers = Here(how) if side_by_side == 1 or len(left) < 2 else SideBySide(how, side_by_side, left)
     failed: list[str] = []
-    with _killed_with_us() as running:
-        for at, (job, error) in enumerate(_side_by_side(left, profile, side_by_side, device, score_every, running)):
-            lines = ledger.read(profile)
-            mine = lines[(lines["recipe"] == job.recipe) & (lines["seed"].astype(int) == job.seed)]
-            text = f"failed: {error}" if error else _headline(job, mine)
-            going = ", ".join(_label(j) for j in running)
-            rest = _hours(left[at + 1 :], profile, side_by_side)
-            say(f"[{at + 1}/{len(left)}] {_label(job)}  {text}  {rest}" + (f"; running: {going}" if going else ""))
-            failed += [f"{_label(job)} ({error})"] if error else []
+    with stoppable(), workers if left else contextlib.nullcontext():
+        if len(left) > 1:
+            rest = _hours(left, how.profile, workers.slots)
+            say(f"{len(jobs)} runs: {len(jobs) - len(left)} in the ledger, {len(left)} to go, {rest}")
+        waiting = set(left)
+        for end in _ends(workers.order(left), workers, how.profile, say):
+            if end.error and len(left) == 1:
+                raise TrainingError(end.error)
+            waiting.remove(end.job)
+            failed += [f"{end.job.label} ({end.error})"] if end.error else []
+            if waiting:
+                text = f"failed: {end.error}" if end.error else _numbers(end.job, ledger.read(how.profile))
+                rest = _hours([job for job in left if job in waiting], how.profile, workers.slots)
+                say(f"[{len(left) - len(waiting)}/{len(left)}] {end.job.label}  {text}  {rest}")
     if failed:
         raise TrainingError(f"{len(failed)} of {len(left)} runs failed: {'; '.join(failed)}")
-    return left
+    book = ledger.read(how.profile)
+    return [_line(job, book, job in left) for job in jobs]
 
 
-def measured_lines(jobs: Sequence[Job], profile: str, fresh: Sequence[Job]) -> list[str]:
-    """One line for each job that the ledger has: its numbers, its run, and whether it was trained now."""
-    book, lines = ledger.read(profile), []
+def _opened(jobs: Sequence[Job], how: How) -> list[Job]:
+    """The jobs with their data and the ids of their runs on it."""
+    data: dict[tuple[str, ...], Any] = {}
+    found, have = [], ledger.measured(how.profile) if how.again else set()
     for job in jobs:
-        key = book["run_id"].astype(str).str.startswith(f"{job.spec.key}-")
-        mine = book[key & (book["seed"] == job.seed)]
-        if mine.empty:
-            continue
-        split = "test" if "test" in set(mine["split"]) else "val"
-        shown = {"miou": "mIoU", "acc": "ACC"} if job.spec.task == "segmentation" else {"top1": "Top-1"}
-        found = mine[mine["split"] == split].drop_duplicates("metric", keep="last").set_index("metric")["value"]
-        values = "  ".join(f"{name} {100 * float(found[metric]):6.2f} %" for metric, name in shown.items())
-        state = "measured" if job in fresh else "in the ledger"
-        lines.append(f"{_label(job):42} {split} {values}  {mine['run_id'].iloc[-1]}  ({state})")
-    return lines
+        spec = job.spec
+        key = (spec.task, spec.dataset, spec.protocol, repr(sorted(spec.data_options.items())))
+        if key not in data:
+            data[key] = work_of(spec).open_data(spec)
+        run_id = id_again(run_id_of(spec, data[key])[0], have) if how.again else run_id_of(spec, data[key])[0]
+        found.append(replace(job, run_id=run_id, data=data[key]))
+    return found
 
 
-def _side_by_side(
-    left: Sequence[Job], profile: str, count: int, device: str, score_every: int, running: dict[Job, Any]
-) -> Iterator[tuple[Job, str]]:
-    """Each job as it ends, with its last line on standard error if it failed."""
-    waiting, logs = list(left), {}
-    while waiting or running:
-        while waiting and len(running) < count:
-            job = waiting.pop(0)
-            logs[job] = tempfile.TemporaryFile("w+")  # noqa: SIM115
-            running[job] = _start(job, profile, device, score_every, logs[job])
-        for job, process in list(running.items()):
-            if process.poll() is not None:
-                del running[job]
-                yield job, _last_line(logs.pop(job)) if process.returncode else ""
-        time.sleep(PAUSE)
+def _ends(left: list[Job], workers: Workers, profile: str, say: Callable[[str], None]) -> Iterator[Ended]:
+    """Each run as it ends for good, with its lines in the ledger."""
+    waiting, tries = deque(left), Counter[Job]()
+    while waiting or workers.running:
+        while waiting and workers.free():
+            workers.start(waiting.popleft())
+        for end in workers.ended():
+            if end.lines is not None:
+                ledger.append(profile, *end.lines)
+            measured = end.job.run_id in ledger.measured(profile)
+            if end.died and measured:
+                end = Ended(end.job)  # it was killed after its last line
+            elif not end.error and not measured:
+                end = Ended(end.job, "its process ended without its numbers", died=True)
+            if end.died and tries[end.job] < RETRIES:
+                tries[end.job] += 1
+                say(f"{end.job.label}: {end.error}; taken up again, {tries[end.job]} of {RETRIES}")
+                waiting.appendleft(end.job)
+            else:
+                yield end
 
 
-def _start(job: Job, profile: str, device: str, score_every: int, log: IO[str]) -> "subprocess.Popen[str]":
-    words = ["run", "--table", job.table, "--row", job.row, "--seed", str(job.seed), "--profile", profile]
-    words += ["--device", device, "--score-every", str(score_every)]
-    environment = os.environ | ({"OMP_NUM_THREADS": str(job.spec.threads)} if job.spec.threads else {})
-    # A session of its own, so that Ctrl-C reaches it through us alone.
-    return subprocess.Popen(
-        [sys.executable, "-m", "marsnb", *words],
-        stdout=log,
-        stderr=log,
-        text=True,
-        env=environment,
-        start_new_session=True,
-    )
+class Here(Workers):
+    """Trains in this process, one run after the other."""
+
+    def start(self, job: Job) -> None:
+        """Train it; what is no user's mistake is raised."""
+        how = self.how
+        self.running[job] = job
+        self._error = ""
+        try:
+            run(
+                job.spec, how.profile, recipe=job.recipe, device=how.device, label=job.label,
+                score_every=how.score_every, data=job.data, again=how.again,
+            )  # fmt: skip
+        except MarsnbError as caught:
+            self._error = str(caught)
+
+    def ended(self) -> list[Ended]:
+        """The one that was trained."""
+        return [Ended(self.running.popitem()[1], self._error)]
 
 
-def _last_line(log: IO[str]) -> str:
-    log.seek(0)
-    lines = [line.strip() for line in log.read().splitlines() if line.strip()]
-    log.close()
-    return lines[-1].removeprefix("marsnb: ") if lines else "it was killed"
+class SideBySide(Workers):
+    """Trains some runs at a time, each in a process of its own on this machine, which all end with this one.
+
+    Args:
+        how: see ``How``.
+        slots: runs at a time.
+        left: all that will be trained.
+    """
+
+    def __init__(self, how: How, slots: int, left: Sequence[Job]) -> None:
+        super().__init__(how, slots)
+        self._stack = contextlib.ExitStack()
+        fixed = [job.spec.threads for job in left if job.spec.threads]
+        self._environment = os.environ | ({"OMP_NUM_THREADS": str(max(fixed))} if len(fixed) == len(left) else {})
+
+    def __enter__(self) -> Self:
+        self._folder = self._stack.enter_context(temporary_folder())
+        self._processes = self._stack.enter_context(Processes(self._environment, Path.cwd()))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def start(self, job: Job) -> None:
+        """Begin one with the command for it alone, which enters it in the ledger."""
+        how = self.how
+        words = ["run", "--table", job.table, "--row", job.row, "--seed", str(job.seed), "--profile", how.profile]
+        words += ["--device", how.device, "--score-every", str(how.score_every), *(["--again"] if how.again else [])]
+        code = "from marsnb import cli, processes; processes.end_with_parent(); cli.main()"
+        self._processes.start(job.run_id, [sys.executable, "-c", code, *words], self._folder / job.run_id)
+        self.running[job.run_id] = job
+
+    def ended(self) -> list[Ended]:
+        """Those whose process has ended."""
+        codes = self._processes.ended()
+        if not codes:
+            time.sleep(PAUSE)
+        return [_result(self.running.pop(name), code, self._folder / name) for name, code in codes.items()]
 
 
-@contextlib.contextmanager
-def _killed_with_us() -> Iterator[dict[Job, Any]]:
-    """The running processes, ended with this one; SIGTERM counts as Ctrl-C."""
-    running: dict[Job, Any] = {}
-    before = signal.getsignal(signal.SIGTERM)
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with contextlib.suppress(ValueError):  # not in the main thread: then nobody sends it to us
-        signal.signal(signal.SIGTERM, stop)
-    try:
-        yield running
-    finally:
-        for process in running.values():
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # a run may be killed at any moment
-            process.wait()
-        with contextlib.suppress(ValueError):
-            signal.signal(signal.SIGTERM, before)
+def _result(job: Job, code: int, errors: Path) -> Ended:
+    lines = [line.strip() for line in errors.read_text("utf-8", "replace").splitlines() if line.strip()]
+    if code in (0, 1):  # the second is an error that was caught and named
+        return Ended(job, (lines[-1].removeprefix("marsnb: ") if lines else "it failed") if code else "")
+    return Ended(job, f"its process was killed ({-code if code < 0 else code})", died=True)
 
 
-def _label(job: Job) -> str:
-    return f"{job.recipe} seed {job.seed}"
+def _line(job: Job, book: pd.DataFrame, fresh: bool) -> str:
+    """A job's numbers, its run, and whether it was trained now."""
+    first = re.sub(r"-a\d+$", "", job.run_id)
+    state = "measured" if fresh else "in the ledger"
+    if first != job.run_id:
+        state = f"measured again; {_numbers(replace(job, run_id=first), book)} in {first}"
+    return f"{job.label:42} {_numbers(job, book)}  {job.run_id}  ({state})"
 
 
-def _headline(job: Job, metrics: Any) -> str:
-    name = "miou" if job.spec.task == "segmentation" else "top1"
-    found = metrics[metrics["metric"] == name]["value"]
-    return f"{name} {100 * float(found.iloc[-1]):.2f} %" if len(found) else "not in the ledger"
+def _numbers(job: Job, book: pd.DataFrame) -> str:
+    """What the ledger says of a job's run."""
+    mine = book[book["run_id"] == job.run_id]
+    split = "test" if "test" in set(mine["split"]) else "val"
+    names = {"miou": "mIoU", "acc": "ACC"} if job.spec.task == "segmentation" else {"top1": "Top-1"}
+    found = mine[mine["split"] == split].set_index("metric")["value"]
+    return f"{split} " + "  ".join(f"{name} {100 * float(found[metric]):6.2f} %" for metric, name in names.items())
 
 
 def _hours(left: Sequence[Job], profile: str, side_by_side: int) -> str:

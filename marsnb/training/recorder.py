@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from marsnb.methods._base import Method
+from marsnb.training.running import in_epoch
 from marsnb.training.work import Work
 
 CHECKPOINT = "last.ckpt"
@@ -55,6 +56,7 @@ class Recorder(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin an epoch's means and its clock."""
+        in_epoch(self.folder, trainer.current_epoch + 1, trainer.max_epochs)
         assert isinstance(pl_module, Method)
         pl_module.epoch_losses = {}
         self._started = time.perf_counter()

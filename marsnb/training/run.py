@@ -1,12 +1,13 @@
 """A ``RunSpec`` in, a result out: train, resume, score, enter in the ledger."""
 
+import itertools
 import json
 import logging
 import resource
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ from marsnb.recipes import load_profile, load_table
 from marsnb.training import classification, ledger, segmentation
 from marsnb.training.provenance import commit, device_name, versions
 from marsnb.training.recorder import CHECKPOINT, Recorder
+from marsnb.training.running import running
 from marsnb.training.spec import RunSpec, make_spec, resolve, row_runs
 from marsnb.training.trainer import make_trainer
 from marsnb.training.work import Prepares, Work
@@ -91,6 +93,16 @@ def run_id_of(spec: RunSpec, data: Any) -> tuple[str, str]:
     return f"{spec.key}-{fingerprint[:6]}-s{spec.seed}", fingerprint
 
 
+def id_again(run_id: str, have: set[str]) -> str:
+    """A run's id, then the same with ``-a1``, ``-a2``, ... at its end: the first that is not in ``have``."""
+    return next(name for n in itertools.count() if (name := f"{run_id}-a{n}" if n else run_id) not in have)
+
+
+def held(run_id: str) -> AbstractContextManager[None]:
+    """The right to train a run, which one process has at a time; it is waited for."""
+    return locked(paths.runs() / f"{run_id}.lock", f"another process is training {run_id}: waiting for it")
+
+
 def _quiet() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning")
@@ -120,6 +132,8 @@ def run(
     device: str = "auto",
     label: str | None = None,
     score_every: int = 1,
+    data: Any = None,
+    again: bool = False,
 ) -> Result:
     """Train what ``spec`` says, or find it in the ledger; a run that another process is at is waited for.
 
@@ -130,41 +144,56 @@ def run(
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         label: what the display calls it.
         score_every: epochs from one scoring to the next, for the curves; it changes nothing else.
+        data: the data set of the spec, where it is open already.
+        again: train it also where the ledger has it, and enter it beside that as ``<run_id>-a1``.
 
     Raises:
         DataError: the images are missing or damaged.
         RecipeError: an unknown data set, backbone or start.
         TrainingError: the loss is not finite (no ledger line is written).
     """
-    _quiet()
-    keep_freed_memory()
-    data = work_of(spec).open_data(spec)
-    run_id, fingerprint = run_id_of(spec, data)
-    folder = paths.runs() / run_id
-    with locked(paths.runs() / f"{run_id}.lock", f"another process is training {run_id}: waiting for it"):
+    data = work_of(spec).open_data(spec) if data is None else data
+    run_id = run_id_of(spec, data)[0]
+    run_id = id_again(run_id, ledger.measured(profile)) if again else run_id
+    with held(run_id):
         fresh = run_id not in ledger.measured(profile)
         if fresh:
-            folder.mkdir(parents=True, exist_ok=True)
-            name = label or recipe or spec.method
-            with threads(spec.threads):
-                _train(spec, data, run_id, fingerprint, profile, recipe, pick_device(device), name, score_every)
-    metrics, curves = ledger.read(profile), ledger.read_curves(profile)
+            lines = measure(spec, data, run_id, profile, recipe, device, label or recipe or spec.method, score_every)
+            ledger.append(profile, *lines)
+    folder, metrics, curves = paths.runs() / run_id, ledger.read(profile), ledger.read_curves(profile)
     mine = curves[curves["run_id"] == run_id].drop(columns="run_id").reset_index(drop=True)
     return Result(run_id, metrics[metrics["run_id"] == run_id].reset_index(drop=True), mine, folder, fresh)
+
+
+def measure(
+    spec: RunSpec,
+    data: Any,
+    run_id: str,
+    profile: str,
+    recipe: str,
+    device: str,
+    label: str,
+    score_every: int,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Train and score a run that is `held`; its lines and its curves, for the ledger. The arguments are as in `run`."""
+    _quiet()
+    keep_freed_memory()
+    folder = paths.runs() / run_id
+    folder.mkdir(parents=True, exist_ok=True)
+    with running(folder, profile, label), threads(spec.threads):
+        return _train(spec, data, run_id, folder, recipe, pick_device(device), label, score_every)
 
 
 def _train(
     spec: RunSpec,
     data: Any,
     run_id: str,
-    fingerprint: str,
-    profile: str,
+    folder: Path,
     recipe: str,
     device: torch.device,
     label: str,
     score_every: int,
-) -> None:
-    folder = paths.runs() / run_id
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     measured_by = commit()  # before training: the code that runs is the code of now
     work = work_of(spec).prepare(spec, data, device)
     recorder = Recorder(work, folder, label, score_every)
@@ -182,7 +211,7 @@ def _train(
         "backbone": spec.backbone,
         "start": spec.start,
         "data": data.name,
-        "fingerprint": fingerprint,
+        "fingerprint": work_of(spec).fingerprint_of(spec, data),
         "labelled": data.fingerprint[:16],
         "seed": spec.seed,
         "epochs": work.epochs,
@@ -200,7 +229,7 @@ def _train(
         for split, s in scores.items()
         for metric, (value, n) in s.metrics(work.class_names).items()
     ]
-    ledger.append(profile, rows, [{"run_id": run_id, **point} for point in recorder.curves])
+    return rows, [{"run_id": run_id, **point} for point in recorder.curves]
 
 
 def _peak_memory(device: torch.device) -> int:

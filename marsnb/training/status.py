@@ -3,6 +3,7 @@
 from typing import Any
 
 import pandas as pd
+from rich.markup import escape
 from rich.table import Table
 
 from marsnb.data.streams import STREAMS
@@ -10,6 +11,7 @@ from marsnb.methods import methods_of
 from marsnb.recipes import load_profile, load_table, profiles, trainable
 from marsnb.training import ledger
 from marsnb.training.cost import CLASSES, costs
+from marsnb.training.running import running_runs
 from marsnb.training.spec import RunSpec, row_runs
 
 TRAINING_IMAGES = {"classification": 5386, "segmentation": 9831}
@@ -121,4 +123,18 @@ def status_table(profile: str | None = None) -> Table:
             missing = int(s["runs"] - s["done"])
             to_go = clock(s["to_go"]) if missing else ""
             view.add_row(scale, table, f"{s['done']:.0f}", str(missing), clock(s["seconds"]), to_go)
+    return view
+
+
+def running_table(profile: str | None = None) -> Table:
+    """The runs that are being trained now, in one profile or in all, and those that were killed, to print."""
+    view = Table(title="Runs that are being trained")
+    for name in ("profile", "run", "epoch", "where", "since (UTC)", ""):
+        view.add_column(name, justify="right" if name == "epoch" else "left")
+    for run in running_runs(profile):
+        epoch = f"{run['epoch']}/{run['epochs']}" if run["epochs"] else "preparing"
+        state = "stopped: the same command goes on from there" if run["stopped"] else ""
+        where = f"{run['host']}, process {run['pid']}"
+        since = run["since"].strip("Z").replace("T", " ")
+        view.add_row(run["profile"], escape(run["label"]), epoch, where, since, state)
     return view
