@@ -1,6 +1,6 @@
 """Writing a file whole or not at all, by one process at a time, and clearing what a killed one left of it."""
 
-import fcntl
+import errno
 import os
 import re
 import shutil
@@ -10,6 +10,10 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from marsnb.errors import MarsnbError
 
 LEFT_ALONE = 3600.0
 """Seconds: what was written to more recently may still be in the making, maybe on another machine."""
@@ -51,16 +55,27 @@ def locked(path: Path, notice: str = "") -> Iterator[None]:
     Args:
         path: the file; it is made where there is none.
         notice: said on standard error, once, if another process holds it.
+
+    Raises:
+        MarsnbError: the folder's disk has no locks, as some network disks.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    lock = FileLock(path, is_singleton=False)
+    try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            lock.acquire(blocking=False)
+        except Timeout:
             if notice:
                 sys.stderr.write(f"{notice}\n")
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock.acquire()
+    except OSError as error:
+        if error.errno != errno.ENOLCK:
+            raise
+        raise MarsnbError(f"{path.parent} is on a disk without locks: set MARSNB_RUNS to a folder on another") from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def clear_left_behind(

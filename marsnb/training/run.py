@@ -2,8 +2,6 @@
 
 import json
 import logging
-import resource
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +16,7 @@ import torch
 from marsnb import paths
 from marsnb.errors import TrainingError
 from marsnb.files import locked, write_whole
-from marsnb.memory import keep_freed_memory
+from marsnb.memory import keep_freed_memory, peak_memory
 from marsnb.recipes import load_profile, load_table
 from marsnb.training import classification, ledger, segmentation
 from marsnb.training.provenance import commit, device_name, versions
@@ -206,8 +204,7 @@ def _train(
 def _peak_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else peak * 1024)  # bytes there, kilobytes here
+    return peak_memory()
 
 
 def run_table(
