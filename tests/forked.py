@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 _CONTEXT = get_context("forkserver")
@@ -19,11 +20,23 @@ def in_a_process(function: Callable[..., object], *arguments: Any) -> int:
     Returns:
         The exit code: 0, 1 after an error, or minus the signal that ended the process.
     """
-    process = _CONTEXT.Process(target=_run, args=(dict(os.environ), function, arguments))
-    process.start()
+    process = start(function, *arguments)
     process.join()
     assert process.exitcode is not None
     return process.exitcode
+
+
+def start(function: Callable[..., object], *arguments: Any, environment: dict[str, str] | None = None) -> BaseProcess:
+    """The process of `in_a_process`, begun.
+
+    Args:
+        function: see there.
+        arguments: see there.
+        environment: variables beside those of now.
+    """
+    process = _CONTEXT.Process(target=_run, args=(dict(os.environ) | (environment or {}), function, arguments))
+    process.start()
+    return process
 
 
 def _run(environment: dict[str, str], function: Callable[..., object], arguments: tuple[Any, ...]) -> None:

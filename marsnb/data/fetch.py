@@ -89,7 +89,7 @@ def unpack(archive: Path, root: Path) -> Path:
             if unsafe := [member.filename for member in members if leaves(member)]:
                 raise _refused(archive, f"has the unsafe member {unsafe[0]!r}")
             if swells(members, archive.stat().st_size):
-                raise _refused(archive, f"unpacks to far more than its images")
+                raise _refused(archive, "unpacks to far more than its images")
             needed = sum(member.file_size for member in members)
             with space(root, needed), tempfile.TemporaryDirectory(dir=root, prefix=".unpack-") as temporary:
                 tree = Path(temporary, "tree")
