@@ -1,11 +1,14 @@
 """The ledger: every measured number, tidy, one line per run, split and metric. Only training writes it."""
 
 from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pandas as pd
 
 from marsnb import paths
+from marsnb.errors import DataError
 from marsnb.files import locked, write_whole
 
 COLUMNS = [
@@ -31,7 +34,14 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     text = {c: str for c in names if c in columns}
     if not path.exists():
         return pd.DataFrame(columns=columns)
-    return pd.read_csv(path, dtype=text)
+    content = path.read_bytes()
+    try:
+        table = pd.read_csv(BytesIO(content), dtype=text)
+        if not content.endswith(b"\n") or not set(columns) <= set(table):
+            raise ValueError("a line or a column is cut off")
+    except ValueError as error:
+        raise DataError(f"{path} is damaged ({error}): take it from a copy or from git, or remove it") from None
+    return table
 
 
 def read(profile: str) -> pd.DataFrame:
@@ -48,6 +58,12 @@ def read(profile: str) -> pd.DataFrame:
 def read_curves(profile: str) -> pd.DataFrame:
     """Per-epoch values of the runs in the ledger: ``run_id, epoch, metric, value``; epochs count from 1."""
     return _read(curves_path(profile), CURVE_COLUMNS)
+
+
+def check_writable(profile: str) -> None:
+    """Raise now what writing to the ledger would raise after hours of training."""
+    paths.figures(profile).mkdir(parents=True, exist_ok=True)
+    TemporaryFile(dir=paths.figures(profile)).close()
 
 
 def append(profile: str, rows: Iterable[dict], curves: Iterable[dict]) -> None:

@@ -20,7 +20,7 @@ from marsnb.memory import keep_freed_memory, peak_memory
 from marsnb.recipes import load_profile, load_table
 from marsnb.training import classification, ledger, segmentation
 from marsnb.training.provenance import commit, device_name, versions
-from marsnb.training.recorder import CHECKPOINT, Recorder
+from marsnb.training.recorder import CHECKPOINT, Recorder, read_checkpoint, unusable
 from marsnb.training.spec import RunSpec, make_spec, resolve, row_runs
 from marsnb.training.trainer import make_trainer
 from marsnb.training.work import Prepares, Work
@@ -72,9 +72,10 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not present.get(name.split(":")[0], False):
+    kind, _, index = name.partition(":")
+    if not present.get(kind, False) or (index and not (kind == "cuda" and index.isdecimal())):
         here = ", ".join(n for n, there in present.items() if there)
-        raise TrainingError(f"device {name!r} is not on this machine: choose from auto, {here}")
+        raise TrainingError(f"device {name!r} is not on this machine: choose one from auto, {here}")
     return torch.device(name)
 
 
@@ -99,11 +100,17 @@ def _quiet() -> None:
 def _fit(work: Work, recorder: Recorder, spec: RunSpec, device: torch.device) -> None:
     trainer = make_trainer(device, spec.precision, work.epochs, [recorder], recorder.folder)
     last = recorder.folder / CHECKPOINT
+    if last.exists():
+        read_checkpoint(last)
     try:
         trainer.fit(work.method, work.batches, ckpt_path=str(last) if last.exists() else None, weights_only=True)
     except TrainingError as error:
         kept = f"; the last good checkpoint is {last}" if last.exists() else "; no epoch had ended yet"
         raise TrainingError(f"{error}{kept}") from None
+    except RuntimeError as error:
+        if "loading state_dict" in str(error):
+            raise unusable(last, error) from None
+        raise
     finally:
         recorder.close()
     if trainer.interrupted:
@@ -142,6 +149,7 @@ def run(
     with locked(paths.runs() / f"{run_id}.lock", f"another process is training {run_id}: waiting for it"):
         fresh = run_id not in ledger.measured(profile)
         if fresh:
+            ledger.check_writable(profile)
             folder.mkdir(parents=True, exist_ok=True)
             name = label or recipe or spec.method
             with threads(spec.threads):
