@@ -9,11 +9,13 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
-from marsnb.errors import MarsnbError
+from marsnb.errors import DataError, MarsnbError
 
 LEFT_ALONE = 3600.0
 """Seconds: what was written to more recently may still be in the making, maybe on another machine."""
@@ -46,6 +48,29 @@ def write_whole(path: Path, content: str | bytes, *, sync: bool = True) -> Path:
         temporary.unlink(missing_ok=True)
         raise
     return path
+
+
+def read_table(path: Path, columns: Iterable[str] = (), **options: Any) -> Any:
+    """A CSV file that was written whole, as a data frame.
+
+    Args:
+        path: the file.
+        columns: that it must have.
+        options: of ``pandas.read_csv``.
+
+    Raises:
+        DataError: it was cut off, or is something else.
+    """
+    import pandas as pd
+
+    content = path.read_bytes()
+    try:
+        table = pd.read_csv(BytesIO(content), **options)
+        if not content.endswith(b"\n") or not set(columns) <= set(table):
+            raise ValueError("a line or a column is cut off")
+    except ValueError as error:
+        raise DataError(f"{path} is damaged ({error}): take it from a copy or from git, or remove it") from None
+    return table
 
 
 @contextmanager

@@ -1,15 +1,13 @@
 """The ledger: every measured number, tidy, one line per run, split and metric. Only training writes it."""
 
 from collections.abc import Iterable
-from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
 
 import pandas as pd
 
 from marsnb import paths
-from marsnb.errors import DataError
-from marsnb.files import locked, write_whole
+from marsnb.files import locked, read_table, write_whole
 
 COLUMNS = [
     "run_id", "recipe", "task", "method", "backbone", "start", "data", "fingerprint", "labelled", "split", "seed",
@@ -34,14 +32,7 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     text = {c: str for c in names if c in columns}
     if not path.exists():
         return pd.DataFrame(columns=columns)
-    content = path.read_bytes()
-    try:
-        table = pd.read_csv(BytesIO(content), dtype=text)
-        if not content.endswith(b"\n") or not set(columns) <= set(table):
-            raise ValueError("a line or a column is cut off")
-    except ValueError as error:
-        raise DataError(f"{path} is damaged ({error}): take it from a copy or from git, or remove it") from None
-    return table
+    return read_table(path, columns, dtype=text)
 
 
 def read(profile: str) -> pd.DataFrame:

@@ -377,3 +377,33 @@ def test_ledgers_cut_at_any_byte(
         reads = ledger.read if file == "runs.csv" else ledger.read_curves
         monkeypatch.setattr(cli, "app", lambda reads=reads, **_: reads("smoke") is None)
         assert str(path) in refusal(monkeypatch, capsys)
+
+
+@pytest.mark.parametrize("file", ["predictions.csv", "notebooks.csv", "manifest.csv"])
+def test_other_tables_cut_at_any_byte(
+    file: str, tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from marsnb.data.fetch_pds import read_manifest
+    from marsnb.results import images
+    from marsnb.times import keep_times, own_times
+
+    path = {
+        "predictions.csv": paths.runs() / trained.name / file,
+        "notebooks.csv": paths.build("smoke") / file,
+        "manifest.csv": tmp_path / file,
+    }[file]
+    shutil.copytree(trained, paths.runs() / trained.name)
+    keep_times("smoke", {"05_train_a_classifier": 8.0, "13_train_a_segmenter": 9.0})
+    (tmp_path / file).write_text("product,volume,bytes,sha256\na,v,3," + 64 * "0" + "\nb,v,4," + 64 * "1" + "\n")
+    whole = path.read_bytes()
+    for size in range(1, len(whole), max(1, len(whole) // 60)):
+        if whole[size - 1 : size] == b"\n":
+            continue
+        path.write_bytes(whole[:size])
+        read: Callable[[], object] = {
+            "predictions.csv": lambda: images.answers(trained.name),
+            "notebooks.csv": lambda: own_times("smoke"),
+            "manifest.csv": lambda: read_manifest(tmp_path),
+        }[file]
+        monkeypatch.setattr(cli, "app", lambda read=read, **_: read() is None)
+        assert str(path) in refusal(monkeypatch, capsys)
