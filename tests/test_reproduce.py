@@ -186,8 +186,8 @@ def test_several_profiles_run_one_after_the_other_with_the_time_to_go(
 
 
 @pytest.mark.parametrize("value", [
-    "__import__('os').system('touch pwned')", "'; import os; x='", '"""\nimport os\n"""', "\\", "\\'", "a\nb\r\x00", "{x}",
-    "%s", "\N{BULLET} \u2028", "None", "lambda: 0", "é✓",
+    "__import__('os').system('touch pwned')", "'; import os; x='", '"""\nimport os\n"""', "\\", "\\'", "a\nb\r\x00",
+    "{x}", "%s", "\N{BULLET} \u2028", "None", "lambda: 0", "é✓",
 ])  # fmt: skip
 def test_code_in_a_parameter_stays_a_text(value: str) -> None:
     """Alone, in a list, and as key and value of a table; what is injected is assignments of literals and no more."""
