@@ -7,7 +7,7 @@ from tempfile import TemporaryFile
 import pandas as pd
 
 from marsnb import paths
-from marsnb.files import locked, read_table, write_whole
+from marsnb.files import clear_left_behind, locked, read_table, write_whole
 
 COLUMNS = [
     "run_id", "recipe", "task", "method", "backbone", "start", "data", "fingerprint", "labelled", "split", "seed",
@@ -65,6 +65,8 @@ def append(profile: str, rows: Iterable[dict], curves: Iterable[dict]) -> None:
     """
     new, new_curves = pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(curves, columns=CURVE_COLUMNS)
     with locked(paths.runs() / f"ledger-{profile}.lock"):
+        # whoever wrote them held the lock that we hold
+        clear_left_behind(paths.figures(profile), (".runs.csv.*.partial", ".curves.csv.*.partial"), age=0)
         # curves first: the ledger's line is what makes a run count as measured
         for path, added, columns in (
             (curves_path(profile), new_curves, CURVE_COLUMNS),

@@ -15,7 +15,7 @@ import torch
 
 from marsnb import paths
 from marsnb.errors import TrainingError
-from marsnb.files import locked, write_whole
+from marsnb.files import clear_left_behind, locked, write_whole
 from marsnb.memory import keep_freed_memory, peak_memory
 from marsnb.recipes import load_profile, load_table
 from marsnb.training import classification, ledger, segmentation
@@ -151,6 +151,7 @@ def run(
         if fresh:
             ledger.check_writable(profile)
             folder.mkdir(parents=True, exist_ok=True)
+            clear_left_behind(folder, age=0)  # whoever wrote it held the lock that we hold
             name = label or recipe or spec.method
             with threads(spec.threads):
                 _train(spec, data, run_id, fingerprint, profile, recipe, pick_device(device), name, score_every)

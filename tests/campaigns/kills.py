@@ -49,7 +49,7 @@ def notebook(number: str) -> None:
 
 
 def campaign(
-    tmp_path: Path, kills: int, seed: int, function: Callable[..., object], *arguments: Any, part: float = 1.0
+    tmp_path: Path, kills: int, seed: int, function: Callable[..., object], *arguments: Any, part: float = 0.6
 ) -> None:
     """Kill and compare until there were ``kills``; moments are drawn from ``part`` of the undisturbed time."""
     longest = undisturbed(tmp_path / "whole", function, *arguments)
