@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 # Python keeps what it compiles, whatever the shell says: else every process would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help reproduce site test pytest lint lab bench clean
+.PHONY: help reproduce site test pytest lint lab bench campaigns clean
 
 PYTHON ?= python3
 PROFILE ?= smoke lite
@@ -45,6 +45,9 @@ lab: $(INSTALLED)  ## open the notebooks in JupyterLab
 
 bench: $(INSTALLED)  ## measure speed and memory (tests/benchmarks), printing what is measured
 	$(PY) -m pytest tests/benchmarks -s -o norecursedirs= -o python_files='*.py' -o python_functions='test_* bench_*' -o timeout=0
+
+campaigns: $(INSTALLED)  ## kill, crowd, fill the disk, feed nonsense (tests/campaigns, an hour or more), printing what is counted
+	$(PY) -m pytest tests/campaigns -s -o norecursedirs= -o python_files='*.py' -o timeout=0
 
 clean:  ## remove what is generated and not kept; .venv, runs/, data/ and figures/ stay
 	rm -rf build lightning_logs .pytest_cache .mypy_cache .ruff_cache marsnb.egg-info

@@ -7,14 +7,14 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 import marsnb
 from marsnb import paths
 from marsnb.data.commands import app as data_app
-from marsnb.errors import MarsnbError, NotebookError
+from marsnb.errors import MarsnbError, NotebookError, one_line
 
 app = typer.Typer(
     name="marsnb",
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data", help="Fetch, verify and describe the data sets.")
 
+FOLDERS = ("MARSNB_DATA", "MARSNB_RUNS", "MARSNB_FIGURES", "MARSNB_BUILD")
 Profile = Annotated[str, typer.Option("--profile", "-p", help="Scale: smoke, lite or paper.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
@@ -239,17 +240,23 @@ def version(
 
 def main() -> None:
     """Entry point: a user's mistake is one line on standard error and exit code 1, without a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # not every terminal has a section sign
     try:
         code = app(standalone_mode=False)
     except MarsnbError as error:
-        _fail(" ".join(str(error).split()))
+        _fail(error)
     except (typer.Abort, KeyboardInterrupt):
         _fail("stopped; what was measured is kept, and the same command goes on from there", code=130)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or os.environ.get("MARSNB_TRACEBACK"):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if not (full or error.filename) or os.environ.get("MARSNB_TRACEBACK"):
             raise
         where = f" while writing {error.filename}" if error.filename else ""
-        _fail(f"the disk is full{where}: free some space and run the same command again; what was measured is kept")
+        if full:
+            _fail(f"the disk is full{where}: free some space and run the same command again; what was measured is kept")
+        _fail(f"cannot use {error.filename} ({error.strerror}): mend that, or set {', '.join(FOLDERS)} to others")
     except Exception as error:
         if not hasattr(error, "exit_code") or not hasattr(error, "format_message"):
             raise
@@ -258,6 +265,6 @@ def main() -> None:
         sys.exit(code or 0)
 
 
-def _fail(message: str, code: int = 1) -> None:
-    sys.stderr.write(f"marsnb: {message}\n")
+def _fail(message: object, code: int = 1) -> NoReturn:
+    sys.stderr.write(f"marsnb: {one_line(message)}\n")
     sys.exit(code)

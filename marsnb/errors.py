@@ -1,6 +1,12 @@
 """Errors a user can mend. The command line prints them as one line and exits with 1."""
 
 
+def one_line(text: object) -> str:
+    """A message, maybe with names of files in it, as one line that no terminal takes for anything but text."""
+    shown = " ".join(str(text).split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+
+
 class MarsnbError(Exception):
     """A mistake with a known cause: the message is one line that names the cause and the fix."""
 

@@ -1,6 +1,6 @@
 """Writing a file whole or not at all, by one process at a time, and clearing what a killed one left of it."""
 
-import fcntl
+import errno
 import os
 import re
 import shutil
@@ -9,7 +9,13 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from marsnb.errors import DataError, MarsnbError
 
 LEFT_ALONE = 3600.0
 """Seconds: what was written to more recently may still be in the making, maybe on another machine."""
@@ -44,6 +50,29 @@ def write_whole(path: Path, content: str | bytes, *, sync: bool = True) -> Path:
     return path
 
 
+def read_table(path: Path, columns: Iterable[str] = (), **options: Any) -> Any:
+    """A CSV file that was written whole, as a data frame.
+
+    Args:
+        path: the file.
+        columns: that it must have.
+        options: of ``pandas.read_csv``.
+
+    Raises:
+        DataError: it was cut off, or is something else.
+    """
+    import pandas as pd
+
+    content = path.read_bytes()
+    try:
+        table = pd.read_csv(BytesIO(content), **options)
+        if not content.endswith(b"\n") or not set(columns) <= set(table):
+            raise ValueError("a line or a column is cut off")
+    except ValueError as error:
+        raise DataError(f"{path} is damaged ({error}): take it from a copy or from git, or remove it") from None
+    return table
+
+
 @contextmanager
 def locked(path: Path, notice: str = "") -> Iterator[None]:
     """Hold a lock file, waiting for it if need be; the system lets it go when the process ends, however it ends.
@@ -51,16 +80,27 @@ def locked(path: Path, notice: str = "") -> Iterator[None]:
     Args:
         path: the file; it is made where there is none.
         notice: said on standard error, once, if another process holds it.
+
+    Raises:
+        MarsnbError: the folder's disk has no locks, as some network disks.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    lock = FileLock(path, is_singleton=False)
+    try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            lock.acquire(blocking=False)
+        except Timeout:
             if notice:
                 sys.stderr.write(f"{notice}\n")
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock.acquire()
+    except OSError as error:
+        if error.errno != errno.ENOLCK:
+            raise
+        raise MarsnbError(f"{path.parent} is on a disk without locks: set MARSNB_RUNS to a folder on another") from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def clear_left_behind(

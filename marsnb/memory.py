@@ -1,7 +1,8 @@
-"""How the C library treats memory that is freed."""
+"""How the C library treats memory that is freed, and how much a process had."""
 
 import ctypes
 import platform
+import sys
 
 
 def keep_freed_memory() -> None:
@@ -16,3 +17,15 @@ def keep_freed_memory() -> None:
             mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
             mallopt(-1, 0x7FFFFFFF)  # M_TRIM_THRESHOLD
             mallopt(-4, 0)  # M_MMAP_MAX
+
+
+def peak_memory() -> int:
+    """The most memory that this process has had, bytes."""
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)  # bytes there, kilobytes here

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image as PilImage
-from PIL import ImageDraw
+from PIL import ImageDraw, UnidentifiedImageError
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
@@ -93,6 +93,8 @@ def read_image(path: Path, size: int) -> tuple[NDArray[np.uint8], PilImage.Image
                 image = PilImage.fromarray((wide * (255 / max(wide.max(), 1))).astype(np.uint8))
             image = image.convert("RGB")
             return np.array(image.resize((size, size), PilImage.Resampling.BILINEAR)), image
+    except UnidentifiedImageError:
+        return Broken(path, "no image of a kind that is known")
     except (OSError, SyntaxError, ValueError, PilImage.DecompressionBombError) as error:
         return Broken(path, " ".join(str(error).split()) or type(error).__name__)
 
@@ -140,12 +142,14 @@ def predict(model: Model, names: Sequence[str], out: Path, *, low: float = LOW, 
     partial = table.with_suffix(".partial")
     write = _masks if segments else _classes
     try:
-        with partial.open("w", encoding="utf-8", newline="") as file, torch.inference_mode():
+        with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file, torch.inference_mode():
             lines = csv.writer(file, lineterminator="\n")
             lines.writerow(_heading(model))
             batches = _batches(files, model.spec.image_size, broken)
             steps = -(-len(files) // BATCH)
-            bar = track(batches, "images", total=steps, console=Console(stderr=True), transient=True, disable=quiet)
+            console = Console(stderr=True)
+            quiet = quiet or not console.is_terminal
+            bar = track(batches, "images", total=steps, console=console, transient=True, disable=quiet)
             for paths, images, whole in bar:
                 lines.writerows(
                     write(model, {p: out / stems[p] for p in paths}, model.module(images).float(), whole, low)

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from marsnb import paths
-from marsnb.files import write_whole
+from marsnb.files import read_table, write_whole
 
 TIMES = ["notebook", "seconds", "date", "device"]
 """Columns of the times of one profile."""
@@ -30,7 +30,7 @@ def committed_times() -> Any:
     import pandas as pd
 
     path = paths.docs() / "times.csv"
-    return pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["profile", *TIMES])
+    return read_table(path, ["profile", *TIMES]) if path.is_file() else pd.DataFrame(columns=["profile", *TIMES])
 
 
 def own_times(profile: str) -> Any:
@@ -38,7 +38,7 @@ def own_times(profile: str) -> Any:
     import pandas as pd
 
     path = paths.build(profile) / "notebooks.csv"
-    return pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=TIMES)
+    return read_table(path, TIMES) if path.is_file() else pd.DataFrame(columns=TIMES)
 
 
 def keep_times(profile: str, taken: Mapping[str, float]) -> None:

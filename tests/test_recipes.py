@@ -213,11 +213,17 @@ def test_a_right_table_is_read(folder):
     assert (row.backbone, row.start, row.control, row.paper) == ("resnet50", "moco_v2", False, None)
 
 
-def test_a_table_that_is_not_yaml_is_one_line(folder):
-    (folder / "table07.yaml").write_text("rows: [\n  {id: a\n")
+@pytest.mark.parametrize("content", [
+    b"rows: [\n  {id: a\n", b"!!python/object/apply:os.mkdir [pwned]\n", b"table: !!python/name:os.system\n",
+    b"\xff\xfe\x80",
+])  # fmt: skip
+def test_a_table_that_is_not_yaml_or_has_code_in_it_is_one_line(folder, content, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "table07.yaml").write_bytes(content)
     with pytest.raises(RecipeError, match=r"table07\.yaml is not YAML") as caught:
         load_table(7)
     one_line(caught)
+    assert not (folder / "pwned").exists()
 
 
 def test_a_profile_that_is_wrong_is_one_line(folder):

@@ -1,5 +1,6 @@
 """Running the notebooks: parameters, failures, and an end that leaves nothing behind."""
 
+import ast
 import os
 import signal
 import subprocess
@@ -182,3 +183,26 @@ def test_several_profiles_run_one_after_the_other_with_the_time_to_go(
     assert [line.split(":")[0] for line in lines] == ["smoke 01_a", "lite 01_a"]
     assert "(1 of 2, " in lines[0] and "to go)" in lines[0]
     assert "(2 of 2, " in lines[1] and "so far)" in lines[1] and "to go" not in lines[1]
+
+
+@pytest.mark.parametrize("value", [
+    "__import__('os').system('touch pwned')", "'; import os; x='", '"""\nimport os\n"""', "\\", "\\'", "a\nb\r\x00",
+    "{x}", "%s", "\N{BULLET} \u2028", "None", "lambda: 0", "é✓",
+])  # fmt: skip
+def test_code_in_a_parameter_stays_a_text(value: str) -> None:
+    """Alone, in a list, and as key and value of a table; what is injected is assignments of literals and no more."""
+    from papermill.translators import translate_parameters
+
+    given = notebooks.parse_parameters([f"start={value!r}"]) | {"rows": [value, 1], "more": {value: value}}
+    assert given["start"] == value and notebooks.parse_parameters(["start=os.x()"]) == {"start": "os.x()"}
+    cell = ast.parse(translate_parameters("python3", "python", given, "Parameters"))
+    assert all(isinstance(line, ast.Assign) for line in cell.body) and len(cell.body) == len(given)
+    found = {line.targets[0].id: ast.literal_eval(line.value) for line in cell.body}
+    assert found == given
+
+
+def test_a_worker_that_was_killed_is_one_line(tmp_path: Path) -> None:
+    from marsnb.reproduce import _result
+
+    (tmp_path / "errors.txt").write_text("")
+    assert _result(Path("05_x.ipynb"), tmp_path, -9)["error"] == "notebook 05_x ended early: exit code -9"

@@ -2,18 +2,20 @@
 
 import errno
 import hashlib
+import json
 import re
 import shutil
 import stat
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path, PurePosixPath
 from time import monotonic, sleep
+from urllib.parse import urljoin, urlsplit
 
 import requests
 
@@ -25,6 +27,9 @@ TRIES = 5  # in a row without a new byte
 LONGEST_WAIT = 120.0  # seconds; a server that asks for more is left alone
 TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces
 PIECE = 2**14  # bytes; what of a piece came before a cut is asked for again
+MOST = 2**24  # bytes of an answer that is kept in memory
+LARGEST = 2**31  # bytes of a file whose size no record tells
+MEMBERS, SWELLING = 100_000, 50  # members of an archive, and times its own size that it may unpack to
 AGAIN = "run the same command again"
 # A transfer that the server compressed could not be resumed at a byte of the file.
 HEADERS = {"User-Agent": f"marsnb/{__version__} (python-requests)", "Accept-Encoding": "identity"}
@@ -45,9 +50,26 @@ class RemoteFile:
     by_hand: str
 
 
+class _Session(requests.Session):
+    """A session that is led to no other server, nor to one that anybody between could play."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Where an answer leads, if that is to be followed."""
+        target = super().get_redirect_target(resp)
+        if target is not None:
+            _stays(resp.url, urljoin(resp.url, target))
+        return target
+
+
+def _stays(asked: str, led: str) -> None:
+    old, new = urlsplit(asked), urlsplit(led)
+    if new.hostname != old.hostname or (new.scheme != "https" and (new.scheme, new.netloc) != (old.scheme, old.netloc)):
+        raise DataError(f"{asked} leads to another server, {led}: {AGAIN} later, or get the file by hand")
+
+
 def open_session() -> requests.Session:
-    """A session that says who asks."""
-    session = requests.Session()
+    """A session that says who asks and stays with the server that was asked."""
+    session = _Session()
     session.headers.update(HEADERS)
     return session
 
@@ -61,14 +83,38 @@ def remote_file(session: requests.Session, url: str, name: str, address: str) ->
     by_hand = f"get {name} from {address}"
     with get(session, url, by_hand=by_hand) as response:
         try:
-            entry = next(entry for entry in response.json()["files"] if entry["key"] == name)
+            entry = next(entry for entry in json.loads(whole(response))["files"] if entry["key"] == name)
             found = RemoteFile(entry["links"]["self"], int(entry["size"]), entry["checksum"], by_hand)
             hashlib.new(found.checksum.partition(":")[0], usedforsecurity=False)
         except (StopIteration, KeyError, TypeError, ValueError):
             raise DataError(
                 f"{url} does not describe {name}: download it from {address} and unpack it by hand"
             ) from None
+        except requests.RequestException as error:
+            raise DataError(f"{url} stopped in its answer ({type(error).__name__}): {AGAIN}") from None
+    _stays(url, found.url)
     return found
+
+
+def up_to(response: requests.Response, count: int) -> Iterator[bytes]:
+    """An answer in pieces, of ``count`` bytes at most, however much a server goes on to send."""
+    for received in response.iter_content(PIECE):
+        yield received[:count]
+        count -= len(received)
+        if count <= 0:
+            return
+
+
+def whole(response: requests.Response, most: int = MOST) -> bytes:
+    """The content of an answer.
+
+    Raises:
+        DataError: it has more than ``most`` bytes, or never ends.
+    """
+    content = b"".join(up_to(response, most + 1))
+    if len(content) > most:
+        raise DataError(f"{response.url} sends more than {most:,} bytes where fewer belong: {AGAIN} later")
+    return content
 
 
 def get(
@@ -207,8 +253,7 @@ def read_range(session: requests.Session, remote: RemoteFile, start: int, end: i
                     raise DataError(
                         f"{remote.url} does not send parts of a file: {AGAIN} later, or {remote.by_hand} and unpack it"
                     )
-                for received in response.iter_content(PIECE):
-                    piece = received[: end - start]
+                for piece in up_to(response, end - start):
                     start += len(piece)
                     yield piece
         except requests.RequestException as error:
@@ -219,10 +264,16 @@ def read_range(session: requests.Session, remote: RemoteFile, start: int, end: i
 
 
 def leaves(member: zipfile.ZipInfo) -> bool:
-    """Whether a member of an archive could be written outside its folder: absolute, climbing, or a link."""
+    """Whether a member of an archive could be written outside its folder or is no file: absolute, climbing, a link."""
     path = PurePosixPath(member.filename.replace("\\", "/"))
     drive = re.match(r"[A-Za-z]:", member.filename) is not None
-    return path.is_absolute() or drive or ".." in path.parts or stat.S_ISLNK(member.external_attr >> 16)
+    plain = stat.S_IFMT(member.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
+    return path.is_absolute() or drive or ".." in path.parts or not plain
+
+
+def swells(members: Sequence[zipfile.ZipInfo], size: int) -> bool:
+    """Whether an archive of ``size`` bytes holds more members, or unpacks to more, than images do."""
+    return len(members) > MEMBERS or sum(member.file_size for member in members) > SWELLING * size
 
 
 @contextmanager

@@ -31,7 +31,7 @@ from marsnb.data.augment import view_maker
 from marsnb.data.base import ImageSource
 from marsnb.data.cache import open_cached
 from marsnb.errors import DataError
-from marsnb.files import locked, write_whole
+from marsnb.files import clear_left_behind, locked, write_whole
 from marsnb.memory import keep_freed_memory
 
 Indices = NDArray[np.int64]
@@ -221,6 +221,7 @@ def _build(spec: BankSpec, folder: Path, workers: int, quiet: bool) -> None:
     open_cached(spec.source, spec.size)  # decoded by all threads of one process, not by each worker
     partial = folder / f"{spec.key}.partial"
     partial.mkdir(parents=True, exist_ok=True)
+    clear_left_behind(partial, age=0)  # whoever wrote it held the lock that we hold
     # What seeds a chunk names no weights: banks of two trunks hold the same views.
     name = hashlib.sha256(f"{spec.source.fingerprint}:{spec.augmentation}:{spec.size}".encode()).hexdigest()
     job = write_whole(

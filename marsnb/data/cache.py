@@ -13,7 +13,7 @@ from numpy.lib import format as npy
 from marsnb import paths
 from marsnb.data.base import ImageSource
 from marsnb.errors import DataError
-from marsnb.files import clear_left_behind
+from marsnb.files import clear_left_behind, locked
 
 CHUNK = 256
 """Images decoded between two writes."""
@@ -44,15 +44,22 @@ def open_cached(source: ImageSource, size: int, *, workers: int | None = None) -
     path = cache_path(source, size)
     channels = getattr(source, "channels", 3)
     shape = (len(source.names), size, size, *([channels] if channels else []))
-    if path.exists():
-        try:
-            array = np.load(path, mmap_mode="r")
-        except (ValueError, EOFError, OSError):
-            array = None
-        if isinstance(array, np.memmap) and array.shape == shape and array.dtype == np.uint8:
-            return array
-    _build(source, shape, path, workers or os.cpu_count() or 1)
-    return np.load(path, mmap_mode="r")
+    array = _whole(path, shape)
+    if array is None:
+        with locked(paths.runs() / f"{path.stem}.lock", f"another process is decoding {path.name}: waiting for it"):
+            array = _whole(path, shape)
+            if array is None:
+                _build(source, shape, path, workers or os.cpu_count() or 1)
+                array = np.load(path, mmap_mode="r")
+    return array
+
+
+def _whole(path: Path, shape: tuple[int, ...]) -> np.memmap | None:
+    try:
+        array = np.load(path, mmap_mode="r")
+    except (ValueError, EOFError, OSError):
+        return None
+    return array if isinstance(array, np.memmap) and array.shape == shape and array.dtype == np.uint8 else None
 
 
 def _decoded(source: ImageSource, size: int, workers: int) -> Iterator[np.ndarray]:
@@ -66,6 +73,7 @@ def _decoded(source: ImageSource, size: int, workers: int) -> Iterator[np.ndarra
 def _build(source: ImageSource, shape: tuple[int, ...], path: Path, workers: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     clear_left_behind(path.parent)
+    clear_left_behind(path.parent, [f"{path.stem}.*.partial"], age=0)  # whoever wrote it held the lock that we hold
     partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
         # Plain writes, not a writable memory map: a full disk is then an error to report, not a killed process.

@@ -14,7 +14,6 @@ from marsnb import paths
 from marsnb.data._http import (
     AGAIN,
     LONGEST_WAIT,
-    PIECE,
     TRIES,
     RemoteFile,
     begins_at,
@@ -23,6 +22,8 @@ from marsnb.data._http import (
     open_session,
     remote_file,
     space,
+    swells,
+    up_to,
 )
 from marsnb.data.msl import MSL, find_tree
 from marsnb.data.verify import check_tree
@@ -87,6 +88,8 @@ def unpack(archive: Path, root: Path) -> Path:
             members = opened.infolist()
             if unsafe := [member.filename for member in members if leaves(member)]:
                 raise _refused(archive, f"has the unsafe member {unsafe[0]!r}")
+            if swells(members, archive.stat().st_size):
+                raise _refused(archive, "unpacks to far more than its images")
             needed = sum(member.file_size for member in members)
             with space(root, needed), tempfile.TemporaryDirectory(dir=root, prefix=".unpack-") as temporary:
                 tree = Path(temporary, "tree")
@@ -122,8 +125,9 @@ def _download(session: requests.Session, remote: RemoteFile, part: Path, *, prog
             try:
                 with get(session, remote.url, start, by_hand=remote.by_hand) as response, part.open("ab") as file:
                     if not begins_at(response, start):
-                        file.truncate(0)
-                    for piece in response.iter_content(PIECE):
+                        file.seek(0)
+                        file.truncate()
+                    for piece in up_to(response, remote.size - file.tell()):
                         if not file.tell() and piece[: len(MAGIC)] != MAGIC[: len(piece)]:
                             raise DataError(
                                 f"{remote.url} sent something else than {MSL.file}, which begins with {piece[:15]!r}: "

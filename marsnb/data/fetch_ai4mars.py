@@ -15,7 +15,7 @@ import requests
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn, track
 
 from marsnb import paths
-from marsnb.data._http import AGAIN, RemoteFile, leaves, open_session, read_range, remote_file, space
+from marsnb.data._http import AGAIN, RemoteFile, leaves, open_session, read_range, remote_file, space, swells
 from marsnb.data._images import SUFFIXES
 from marsnb.data.ai4mars import AI4Mars, cover_name
 from marsnb.errors import DataError
@@ -167,6 +167,8 @@ def _list(session: requests.Session, remote: RemoteFile) -> list[Member]:
         raise DataError(f"{remote.url} is no archive that can be read ({error}): {remote.by_hand}") from None
     if unsafe := [info.filename for info in infos if leaves(info)]:
         raise DataError(f"{AI4Mars.file} has the unsafe member {unsafe[0]!r}: do not unpack it; {remote.by_hand}")
+    if swells(infos, remote.size):
+        raise DataError(f"{AI4Mars.file} unpacks to far more than its images: do not unpack it; {remote.by_hand}")
     members = []
     for info, end in zip(infos, [*(info.header_offset for info in infos[1:]), stop], strict=True):
         match = _WANTED.fullmatch(info.filename)

@@ -14,7 +14,7 @@ from PIL import Image as PilImage
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from marsnb import paths
-from marsnb.data._http import AGAIN, INTERVAL, TRIES, BusyError, Polite, space
+from marsnb.data._http import AGAIN, INTERVAL, TRIES, BusyError, Polite, space, whole
 from marsnb.data._tree import read_lines
 from marsnb.data.fetch_pds_index import ADDRESS
 from marsnb.data.msl import DEFAULT_UNLABELLED
@@ -235,7 +235,7 @@ def _one(url: str, path: Path, server: Polite) -> str:
                     return f"missing, HTTP {response.status_code}"
                 if not response.ok:
                     return f"HTTP {response.status_code}"
-                content = response.content
+                content = whole(response)
         except BusyError as error:
             return str(error)
         except requests.RequestException as error:

@@ -7,7 +7,7 @@ import requests
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
 from marsnb import paths
-from marsnb.data._http import AGAIN, INTERVAL, PIECE, TRIES, BusyError, Polite, begins_at, space
+from marsnb.data._http import AGAIN, INTERVAL, LARGEST, TRIES, BusyError, Polite, begins_at, space, up_to, whole
 from marsnb.data.msl import MSL
 from marsnb.data.pds_index import (
     CAMERAS,
@@ -110,7 +110,7 @@ def _read_volume(volume: str, part: Path, address: str, server: Polite, progress
             raise DataError(
                 f"{url}.LBL answered HTTP {response.status_code}: {AGAIN} later, or give another --address or a --list"
             )
-        label = response.content.decode("ascii", "replace")
+        label = whole(response).decode("ascii", "replace")
     if "PDS_VERSION_ID" not in label[:1000]:
         raise DataError(f"{url}.LBL is no label, it begins with {label[:15]!r}: a page of a proxy? {AGAIN} later")
     part.parent.mkdir(parents=True, exist_ok=True)
@@ -149,7 +149,7 @@ def _complete(server: Polite, url: str, part: Path, bar: Progress) -> None:
                     file.truncate(0)
                 total = start + int(response.headers.get("Content-Length", 0))
                 bar.update(task, total=total)
-                for piece in response.iter_content(PIECE):
+                for piece in up_to(response, LARGEST):
                     file.write(piece)
                     bar.update(task, completed=file.tell())
             if part.stat().st_size >= total:

@@ -10,12 +10,12 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from marsnb import paths
+from marsnb.data._http import LARGEST, open_session, up_to
 from marsnb.errors import DataError
 from marsnb.models._weights import load_state, read_state
 
 _SITE = "https://dl.fbaipublicfiles.com/moco/moco_checkpoints"
 _PREFIX = "module.encoder_q."
-_CHUNK = 1 << 20  # bytes read at a time
 
 
 @dataclass(frozen=True)
@@ -103,10 +103,10 @@ def _download(checkpoint: MocoCheckpoint, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     try:
-        with requests.get(checkpoint.url, stream=True, timeout=30) as answer:
+        with open_session().get(checkpoint.url, stream=True, timeout=30) as answer:
             answer.raise_for_status()
             with part.open("wb") as file:
-                for chunk in answer.iter_content(_CHUNK):
+                for chunk in up_to(answer, LARGEST):
                     file.write(chunk)
         found = _md5(part)
         if not found.startswith(checkpoint.md5_prefix):

@@ -162,7 +162,7 @@ def _parsed(path: Path, changed: int, size: int) -> Any:
     """A file's content, read again where it has changed: every table that is drawn asks for all recipes."""
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from marsnb import paths
 from marsnb.errors import DataError
+from marsnb.files import read_table
 from marsnb.results.intervals import COVERAGE, PERCENT, Value
 from marsnb.training.pixels import read_cells, read_matrices
 from marsnb.training.segmentation_metrics import METRICS, summarise
@@ -41,7 +42,7 @@ def answers(run_id: str, split: str = "test") -> pd.DataFrame:
     Raises:
         DataError: its answers are neither committed nor on this machine; the ledger has its scores alone.
     """
-    frame = pd.read_csv(_known(run_id, PREDICTIONS, split))
+    frame = read_table(_known(run_id, PREDICTIONS, split), ("split", "label", "prediction", "confidence"))
     return frame[frame["split"] == split].drop(columns="split").reset_index(drop=True)
 
 

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from marsnb import paths
 from marsnb.errors import DataError
-from marsnb.files import write_whole
+from marsnb.files import read_table, write_whole
 from marsnb.training import ledger
 from marsnb.training.pixels import read_matrices
 
@@ -40,12 +39,12 @@ def keep_answers(run_id: str, profile: str) -> Path:
         raise DataError(f"the ledger of profile {profile} has no scores of {run_id} on {SPLIT}: look up its run ids")
     left = {name: paths.runs() / run_id / f"{name}.csv" for name in ("predictions", "matrices")}
     if left["predictions"].is_file():
-        frame = pd.read_csv(left["predictions"])
+        frame = read_table(left["predictions"], ("split", "label", "prediction", "confidence"))
         frame = frame[frame["split"] == SPLIT]
         known, here = scores["top1"], float((frame["prediction"] == frame["label"]).mean())
         frame["confidence"] = frame["confidence"].round(DIGITS)
     elif left["matrices"].is_file():
-        frame = pd.read_csv(left["matrices"], dtype={"name": str})
+        frame = read_table(left["matrices"], ("split", "name"), dtype={"name": str})
         frame = frame[frame["split"] == SPLIT]
         known, here = scores["acc"], read_matrices(left["matrices"], SPLIT)[1].value("acc")
     elif path.is_file():

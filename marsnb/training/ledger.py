@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pandas as pd
 
 from marsnb import paths
-from marsnb.files import locked, write_whole
+from marsnb.files import clear_left_behind, locked, read_table, write_whole
 
 COLUMNS = [
     "run_id", "recipe", "task", "method", "backbone", "start", "data", "fingerprint", "labelled", "split", "seed",
@@ -31,7 +32,7 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     text = {c: str for c in names if c in columns}
     if not path.exists():
         return pd.DataFrame(columns=columns)
-    return pd.read_csv(path, dtype=text)
+    return read_table(path, columns, dtype=text)
 
 
 def read(profile: str) -> pd.DataFrame:
@@ -50,6 +51,12 @@ def read_curves(profile: str) -> pd.DataFrame:
     return _read(curves_path(profile), CURVE_COLUMNS)
 
 
+def check_writable(profile: str) -> None:
+    """Raise now what writing to the ledger would raise after hours of training."""
+    paths.figures(profile).mkdir(parents=True, exist_ok=True)
+    TemporaryFile(dir=paths.figures(profile)).close()
+
+
 def append(profile: str, rows: Iterable[dict], curves: Iterable[dict]) -> None:
     """Add one run's lines to the ledger and its curves beside it.
 
@@ -58,6 +65,8 @@ def append(profile: str, rows: Iterable[dict], curves: Iterable[dict]) -> None:
     """
     new, new_curves = pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(curves, columns=CURVE_COLUMNS)
     with locked(paths.runs() / f"ledger-{profile}.lock"):
+        # whoever wrote them held the lock that we hold
+        clear_left_behind(paths.figures(profile), (".runs.csv.*.partial", ".curves.csv.*.partial"), age=0)
         # curves first: the ledger's line is what makes a run count as measured
         for path, added, columns in (
             (curves_path(profile), new_curves, CURVE_COLUMNS),

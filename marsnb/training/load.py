@@ -1,7 +1,6 @@
 """Trained models, from the checkpoints that their runs left behind."""
 
 import json
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from marsnb.models.segmenter import Segmenter
 from marsnb.recipes import load_profile, load_table
 from marsnb.training import classification, ledger, segmentation
 from marsnb.training.batches import training_list
-from marsnb.training.recorder import CHECKPOINT
+from marsnb.training.recorder import CHECKPOINT, read_checkpoint, unusable
 from marsnb.training.run import CARD, run_id_of
 from marsnb.training.spec import ClassificationSpec, RunSpec, SegmentationSpec, make_spec, row_runs
 
@@ -77,10 +76,9 @@ def _module(spec: Any, class_counts: list[int], path: Path) -> Any:
 
 def _load(method: Any, path: Path) -> Any:
     try:
-        method.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
-    except (RuntimeError, OSError, KeyError, EOFError, pickle.UnpicklingError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{path} cannot be loaded ({first}): delete the folder and train the run anew") from error
+        method.load_state_dict(read_checkpoint(path, {"state_dict"})["state_dict"])
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise unusable(path, error) from error
     return method
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from marsnb.data.segmentation import UNLABELLED, PairSource, SegmentationData
-from marsnb.files import write_whole
+from marsnb.files import read_table, write_whole
 from marsnb.models.segmenter import Segmenter
 from marsnb.training.pairs import PairArrays
 from marsnb.training.segmentation_metrics import METRICS, SegmentationScores, confusion_matrices
@@ -130,7 +130,7 @@ def write_matrices(scores: dict[str, SegmentationScores], data: SegmentationData
 
 def read_cells(path: Path, split: str = "test") -> pd.DataFrame:
     """What ``write_matrices`` left of a split: by ``name``, columns ``LABEL>PREDICTION``, in pixels."""
-    frame = pd.read_csv(path, dtype={"split": str, "name": str})
+    frame = read_table(path, ("split", "name"), dtype={"split": str, "name": str})
     return frame[frame["split"] == split].drop(columns="split").set_index("name")
 
 

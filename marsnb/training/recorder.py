@@ -1,18 +1,46 @@
 """The callback that watches a run: curves, collapse diagnostics, a checkpoint per epoch, one line at the end."""
 
 import time
+from collections.abc import Set
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from marsnb.errors import DataError
 from marsnb.methods._base import Method
 from marsnb.training.running import in_epoch
 from marsnb.training.work import Work
 
 CHECKPOINT = "last.ckpt"
+
+
+PARTS = {"state_dict", "optimizer_states", "callbacks", "loops", "pytorch-lightning_version"}
+"""What a run needs of its checkpoint to go on."""
+
+
+def read_checkpoint(path: Path, parts: Set[str] = PARTS) -> dict[str, Any]:
+    """What a run's checkpoint holds; no code in the file is run.
+
+    Raises:
+        DataError: it is damaged, or lacks one of ``parts``.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, UnpicklingError) as error:
+        raise unusable(path, "it is damaged, or holds more than weights") from error
+    if not isinstance(content, dict) or not content.keys() >= parts:
+        raise unusable(path, "it is no run's checkpoint")
+    return content
+
+
+def unusable(path: Path, why: object) -> DataError:
+    """The error of a checkpoint that cannot be used."""
+    return DataError(f"{path} cannot be loaded ({str(why).splitlines()[0]}): delete the folder and train the run anew")
 
 
 class Recorder(pl.Callback):

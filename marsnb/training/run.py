@@ -3,8 +3,6 @@
 import itertools
 import json
 import logging
-import resource
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -18,12 +16,12 @@ import torch
 
 from marsnb import paths
 from marsnb.errors import TrainingError
-from marsnb.files import locked, write_whole
-from marsnb.memory import keep_freed_memory
+from marsnb.files import clear_left_behind, locked, write_whole
+from marsnb.memory import keep_freed_memory, peak_memory
 from marsnb.recipes import load_profile, load_table
 from marsnb.training import classification, ledger, segmentation
 from marsnb.training.provenance import commit, device_name, versions
-from marsnb.training.recorder import CHECKPOINT, Recorder
+from marsnb.training.recorder import CHECKPOINT, Recorder, read_checkpoint, unusable
 from marsnb.training.running import running
 from marsnb.training.spec import RunSpec, make_spec, resolve, row_runs
 from marsnb.training.trainer import make_trainer
@@ -76,9 +74,10 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not present.get(name.split(":")[0], False):
+    kind, _, index = name.partition(":")
+    if not present.get(kind, False) or (index and not (kind == "cuda" and index.isdecimal())):
         here = ", ".join(n for n, there in present.items() if there)
-        raise TrainingError(f"device {name!r} is not on this machine: choose from auto, {here}")
+        raise TrainingError(f"device {name!r} is not on this machine: choose one from auto, {here}")
     return torch.device(name)
 
 
@@ -113,11 +112,17 @@ def _quiet() -> None:
 def _fit(work: Work, recorder: Recorder, spec: RunSpec, device: torch.device) -> None:
     trainer = make_trainer(device, spec.precision, work.epochs, [recorder], recorder.folder)
     last = recorder.folder / CHECKPOINT
+    if last.exists():
+        read_checkpoint(last)
     try:
         trainer.fit(work.method, work.batches, ckpt_path=str(last) if last.exists() else None, weights_only=True)
     except TrainingError as error:
         kept = f"; the last good checkpoint is {last}" if last.exists() else "; no epoch had ended yet"
         raise TrainingError(f"{error}{kept}") from None
+    except RuntimeError as error:
+        if "loading state_dict" in str(error):
+            raise unusable(last, error) from None
+        raise
     finally:
         recorder.close()
     if trainer.interrupted:
@@ -158,6 +163,7 @@ def run(
     with held(run_id):
         fresh = run_id not in ledger.measured(profile)
         if fresh:
+            ledger.check_writable(profile)
             lines = measure(spec, data, run_id, profile, recipe, device, label or recipe or spec.method, score_every)
             ledger.append(profile, *lines)
     folder, metrics, curves = paths.runs() / run_id, ledger.read(profile), ledger.read_curves(profile)
@@ -180,6 +186,7 @@ def measure(
     keep_freed_memory()
     folder = paths.runs() / run_id
     folder.mkdir(parents=True, exist_ok=True)
+    clear_left_behind(folder, age=0)  # whoever wrote it held the lock that we hold
     with running(folder, profile, label), threads(spec.threads):
         return _train(spec, data, run_id, folder, recipe, pick_device(device), label, score_every)
 
@@ -235,8 +242,7 @@ def _train(
 def _peak_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else peak * 1024)  # bytes there, kilobytes here
+    return peak_memory()
 
 
 def run_table(

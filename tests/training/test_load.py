@@ -1,5 +1,10 @@
 """A trained model comes back from its checkpoint as it was; where that is missing or damaged, the fix is named."""
 
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +13,7 @@ from marsnb import paths
 from marsnb.errors import DataError
 from marsnb.training import classification, segmentation
 from marsnb.training.load import trained_classifier, trained_segmenter
+from marsnb.training.recorder import read_checkpoint
 from marsnb.training.run import run_id_of
 from marsnb.training.spec import row_runs
 
@@ -69,3 +75,26 @@ def test_a_classifiers_weights_come_back(trunk: str | None) -> None:
     (folder / "last.ckpt").write_bytes(b"half a file")
     with pytest.raises(DataError, match=r"cannot be loaded .*: delete the folder and train the run anew"):
         trained_classifier(spec, data)
+
+
+class Payload:
+    """A pickle that makes a folder when it is read."""
+
+    def __init__(self, at: Path) -> None:
+        self.at = at
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.at),)
+
+
+@pytest.mark.parametrize("kind", ["archive", "pickle", "tensor", "list", "other keys", "empty", "text"])
+def test_a_checkpoint_with_code_or_of_something_else_is_refused(kind: str, tmp_path: Path) -> None:
+    path, payload = tmp_path / "last.ckpt", Payload(tmp_path / "pwned")
+    if kind in ("empty", "text", "pickle"):
+        path.write_bytes({"empty": b"", "text": b"weights", "pickle": pickle.dumps(payload)}[kind])
+    else:
+        parts = {"archive": {"state_dict": payload}, "tensor": torch.zeros(2), "list": [1], "other keys": {"a": 1}}
+        torch.save(parts[kind], path)
+    with pytest.raises(DataError, match=r"last\.ckpt cannot be loaded \(it is .*delete the folder and train") as caught:
+        read_checkpoint(path)
+    assert "\n" not in str(caught.value) and not (tmp_path / "pwned").exists()

@@ -220,7 +220,7 @@ def test_checkpoints_hold_no_code():
 
 
 def test_an_absent_device_is_named():
-    with pytest.raises(TrainingError, match="choose from auto, cpu"):
+    with pytest.raises(TrainingError, match="choose one from auto, cpu"):
         pick_device("tpu")
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from marsnb import paths, recipes
+from marsnb.files import read_table
 from marsnb.results import epochs
 from marsnb.results.claims.model import Untested
 from marsnb.results.gains import SAME_RUN, difference
@@ -149,7 +150,7 @@ class Evidence:
         at = paths.figures(self.profile) / f"{stem}.csv"
         if not at.is_file():
             raise Untested(f"not measured at this profile, a notebook writes it: {stem}.csv")
-        frame = pd.read_csv(at)
+        frame: pd.DataFrame = read_table(at)
         generated = "data" in frame and frame["data"].astype(str).str.contains("synthetic", case=False).any()
         if self.scale != "synthetic" and generated:
             raise Untested(f"counted on generated images: {stem}.csv")
