@@ -75,8 +75,8 @@ def _part(
     pen: ImageDraw.ImageDraw, part: list[Any], near: float, turn: float, at: Array, sun: Array, gain: float
 ) -> None:
     """Draws a row of ``synthetic.yaml``: its shadow, itself, and what bulges towards the light or away from it."""
-    shape, colour, *numbers = part
-    x, y, w, h, own, bulge, n, m = [*numbers, *[0.0] * (8 - len(numbers))]
+    shape, colour, numbers = part[0], part[1], part[2:]
+    x, y, w, h, own, bulge, n, m = numbers + [0.0] * (8 - len(numbers))
     lit = -0.3 * bulge * min(w, h) * sun
     layers = [(1.0, 0.08 * sun, 0.25), (1.0, 0 * sun, 1.0), (0.7, 0.5 * lit, 1.18), (0.4, lit, 1.3)]
     for scale, shift, bright in layers if bulge else layers[:2]:

@@ -6,8 +6,7 @@ from torch import Tensor
 
 from marsnb.losses.info_nce import info_nce
 from marsnb.methods.classification import METHODS
-from marsnb.methods.classification._parts import Batch, ClassificationMethod, PairBatch, Schedule
-from marsnb.models.classifier import Classifier
+from marsnb.methods.classification._parts import Batch, ClassificationMethod, PairBatch
 
 
 @METHODS.register("info_nce")
@@ -28,10 +27,8 @@ class InfoNCEMethod(ClassificationMethod):
     streams: ClassVar[tuple[str, ...]] = ("labelled", "image_pairs")
     embedding: ClassVar[str] = "embed_s"
 
-    def __init__(self, model: Classifier, schedule: Schedule, *, weight: float = 1.0, temperature: float = 0.2) -> None:
-        super().__init__(model, schedule)
-        self.weight = weight
-        self.temperature = temperature
+    weight: float = 1.0
+    temperature: float = 0.2
 
     def step(self, labelled: Batch, image_pairs: PairBatch) -> dict[str, Tensor]:  # type: ignore[override]
         """L = L_ce + weight * L_(1)."""

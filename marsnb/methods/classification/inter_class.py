@@ -6,8 +6,7 @@ from torch import Tensor
 
 from marsnb.losses.inter_class import inter_class
 from marsnb.methods.classification import METHODS
-from marsnb.methods.classification._parts import Batch, ClassificationMethod, PairBatch, Schedule
-from marsnb.models.classifier import Classifier
+from marsnb.methods.classification._parts import Batch, ClassificationMethod, PairBatch
 
 
 @METHODS.register("inter_class")
@@ -26,12 +25,8 @@ class InterClassMethod(ClassificationMethod):
     streams: ClassVar[tuple[str, ...]] = ("labelled", "class_pairs")
     embedding: ClassVar[str] = "embed_s"
 
-    def __init__(
-        self, model: Classifier, schedule: Schedule, *, weight_s: float = 1.0, temperature: float = 0.2
-    ) -> None:
-        super().__init__(model, schedule)
-        self.weight_s = weight_s
-        self.temperature = temperature
+    weight_s: float = 1.0
+    temperature: float = 0.2
 
     def step(self, labelled: Batch, class_pairs: PairBatch) -> dict[str, Tensor]:  # type: ignore[override]
         """L = L_ce + lambda_s * L_s."""

@@ -1,5 +1,7 @@
 """LDAM with deferred re-weighting."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -54,18 +56,13 @@ class LDAMDRW(ClassificationMethod):
 
     weights: Tensor
 
-    def __init__(
-        self,
-        model: Classifier,
-        schedule: Schedule,
-        *,
-        max_margin: float = 0.5,
-        scale: float = 30.0,
-        deferred: float | None = None,
-        beta: float = 0.9999,
-    ) -> None:
-        super().__init__(model, schedule)
-        self.max_margin, self.scale, self.deferred, self.beta = max_margin, scale, deferred, beta
+    max_margin: float = 0.5
+    scale: float = 30.0
+    deferred: float | None = None
+    beta: float = 0.9999
+
+    def __init__(self, model: Classifier, schedule: Schedule, **settings: Any) -> None:
+        super().__init__(model, schedule, **settings)
         model.head = CosineLinear(model.head.in_features, model.head.out_features)
 
     def prepare(self, task: Task) -> None:

@@ -7,8 +7,7 @@ from torch import Tensor
 from marsnb.losses.inter_class import inter_class
 from marsnb.losses.similarity import similarity
 from marsnb.methods.classification import METHODS
-from marsnb.methods.classification._parts import Batch, ClassificationMethod, PairBatch, Schedule
-from marsnb.models.classifier import Classifier
+from marsnb.methods.classification._parts import Batch, ClassificationMethod, PairBatch
 
 
 @METHODS.register("semi_supervised")
@@ -28,19 +27,9 @@ class SemiSupervised(ClassificationMethod):
     streams: ClassVar[tuple[str, ...]] = ("labelled", "class_pairs", "unlabelled_pairs")
     embedding: ClassVar[str] = "embed_u"
 
-    def __init__(
-        self,
-        model: Classifier,
-        schedule: Schedule,
-        *,
-        weight_s: float = 1.0,
-        weight_u: float = 0.2,
-        temperature: float = 0.2,
-    ) -> None:
-        super().__init__(model, schedule)
-        self.weight_s = weight_s
-        self.weight_u = weight_u
-        self.temperature = temperature
+    weight_s: float = 1.0
+    weight_u: float = 0.2
+    temperature: float = 0.2
 
     def step(  # type: ignore[override]
         self, labelled: Batch, class_pairs: PairBatch, unlabelled_pairs: PairBatch

@@ -6,8 +6,7 @@ from torch import Tensor
 
 from marsnb.losses.similarity import similarity
 from marsnb.methods.classification import METHODS
-from marsnb.methods.classification._parts import Batch, ClassificationMethod, PairBatch, Schedule
-from marsnb.models.classifier import Classifier
+from marsnb.methods.classification._parts import Batch, ClassificationMethod, PairBatch
 
 
 @METHODS.register("similarity")
@@ -25,9 +24,7 @@ class SimilarityMethod(ClassificationMethod):
     streams: ClassVar[tuple[str, ...]] = ("labelled", "unlabelled_pairs")
     embedding: ClassVar[str] = "embed_u"
 
-    def __init__(self, model: Classifier, schedule: Schedule, *, weight_u: float = 0.2) -> None:
-        super().__init__(model, schedule)
-        self.weight_u = weight_u
+    weight_u: float = 0.2
 
     def step(self, labelled: Batch, unlabelled_pairs: PairBatch) -> dict[str, Tensor]:  # type: ignore[override]
         """L = L_ce + lambda_u * L_u."""

@@ -63,22 +63,17 @@ class CCT(SegmentationMethod):
     Reference: Ouali et al., Semi-supervised semantic segmentation with cross-consistency training, arXiv 2003.09005.
     """
 
-    def __init__(
-        self,
-        model: Segmenter,
-        schedule: PolySchedule,
-        *,
-        weight: float = 30.0,
-        warmup: float = 0.1,
-        decoders: int = MOST,
-    ) -> None:
-        super().__init__(model, schedule)
-        self.weight, self.warmup = weight, warmup
+    weight: float = 30.0
+    warmup: float = 0.1
+    decoders: int = MOST
+
+    def __init__(self, model: Segmenter, schedule: PolySchedule, **settings: Any) -> None:
+        super().__init__(model, schedule, **settings)
         width = next(model.head.parameters()).shape[1]  # of (C, width, 1, 1)
         self.auxiliary = nn.ModuleDict(
             {
                 name: nn.ModuleList(
-                    auxiliary_decoder(width, model.num_classes) for _ in range(max(1, decoders * number // MOST))
+                    auxiliary_decoder(width, model.num_classes) for _ in range(max(1, self.decoders * number // MOST))
                 )
                 for name, (_, number) in PERTURBATIONS.items()
             }

@@ -3,8 +3,7 @@
 from torch import Tensor
 
 from marsnb.methods.segmentation import METHODS
-from marsnb.methods.segmentation._parts import MaskBatch, PolySchedule, SegmentationMethod
-from marsnb.models.segmenter import Segmenter
+from marsnb.methods.segmentation._parts import MaskBatch, SegmentationMethod
 
 
 @METHODS.register("cross_entropy")
@@ -20,9 +19,7 @@ class CrossEntropy(SegmentationMethod):
     Reference: paper, Eq. 8 and Table 9, "Baseline".
     """
 
-    def __init__(self, model: Segmenter, schedule: PolySchedule, *, step_count: int = 2) -> None:
-        super().__init__(model, schedule)
-        self.step_count = step_count
+    step_count: int = 2
 
     @property
     def steps(self) -> tuple[str, ...]:
