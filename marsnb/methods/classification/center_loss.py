@@ -23,8 +23,6 @@ class CenterLoss(ClassificationMethod):
     features.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         weight: lambda, of the center loss, which has the factor of a half inside (reference: 0.003).
         alpha: share of the mean difference by which centres move at a step, 0 to 1 (reference: 0.5).
 

@@ -15,8 +15,6 @@ class ClassBalancedLoss(ClassificationMethod):
     this is the softmax form. Weights add up to the number of classes that have images.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         beta: 0 to below 1, of the effective number (reference: 0.9999 among 0.9, 0.99, 0.999).
 
     Reference: Cui et al., arXiv 1901.05555.

@@ -24,8 +24,6 @@ class CutMix(ClassificationMethod):
     reference: the method has no other batch.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         alpha: of the Beta(alpha, alpha) that the share of the area is drawn from, above 0 (reference: 1, uniform).
 
     Reference: Yun et al., CutMix, arXiv 1905.04899.

@@ -18,8 +18,6 @@ class Dropout(ClassificationMethod):
     dropped, and nothing is dropped when scored.
 
     Args:
-        model: backbone and heads; the rate of its dropout is set.
-        schedule: learning rates.
         rate: share of the features that is set to 0; the rest is scaled up (reference: 0.5).
 
     Reference: Srivastava et al., Dropout, JMLR 15 (2014).

@@ -15,8 +15,6 @@ class FocalLoss(ClassificationMethod):
     foreground from background, of which there is none here).
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         gamma: exponent (reference: 2; LDAM's code, which compares with it: 1).
 
     Reference: Lin et al., arXiv 1708.02002, Eq. 4.

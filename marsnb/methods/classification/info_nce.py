@@ -14,8 +14,6 @@ class InfoNCEMethod(ClassificationMethod):
     """Cross entropy and Eq. 1 on two views of each image (Table 4, "+ Eq.(1)").
 
     Args:
-        model: backbone and heads; the embedding is H_s's.
-        schedule: learning rates.
         weight: of Eq. 1 (that of L_s, 1).
         temperature: tau (that of L_s, 0.2).
 

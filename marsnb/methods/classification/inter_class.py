@@ -14,8 +14,6 @@ class InterClassMethod(ClassificationMethod):
     """Cross entropy and L_s on class-paired batches (Table 4, "+ L_s"; Table 6).
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         weight_s: lambda_s of Eq. 5 (paper: 1).
         temperature: tau of Eq. 2 (paper: 0.2).
 

@@ -43,8 +43,6 @@ class LDAMDRW(ClassificationMethod):
     answers the same.
 
     Args:
-        model: backbone and heads; its head is replaced by a normed one, which the margins need.
-        schedule: learning rates.
         max_margin: margin of the rarest class (reference: 0.5).
         scale: of the cosines (reference: 30).
         deferred: share of the epochs before re-weighting begins, which it does with the first epoch at or after it.

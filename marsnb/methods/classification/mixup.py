@@ -22,8 +22,6 @@ class MixUp(ClassificationMethod):
     of mixed images, as in the reference: the method has no other batch.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         alpha: of the Beta(alpha, alpha) that lambda is drawn from, above 0 (reference: 0.2 for ImageNet, 1 for CIFAR).
 
     Reference: Zhang et al., mixup, arXiv 1710.09412.

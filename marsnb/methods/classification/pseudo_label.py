@@ -43,8 +43,6 @@ class PseudoLabel(ClassificationMethod):
     normalisation alone, as in USB.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         weight: of the unlabelled term once it is warm (USB: 1).
         threshold: least top probability, 0 to 1, of an image that is used (USB: 0.95; Lee: none).
         warmup: share of training over which the weight rises linearly from 0 (USB: 0.4); 0 for none.

@@ -32,8 +32,6 @@ class S4LJigsaw(ClassificationMethod):
     to 32 by bilinear interpolation: the backbone's strides divide by 32, and would leave less than one cell.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         weight: of the jigsaw term (S4L for rotation: 1; for jigsaw none is given).
         permutations: orders to tell apart (reference: 100).
         permutations_per_image: orders shown of each image at a step (reference: 8).

@@ -40,8 +40,6 @@ class S4LRotation(ClassificationMethod):
     prediction over the four rotations of a test image; here the upright image alone is scored.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         weight: of the rotation term (S4L: 1).
 
     Reference: Zhai et al., S4L, arXiv 1905.03670; Gidaris et al., arXiv 1803.07728.

@@ -15,8 +15,6 @@ class SemiSupervised(ClassificationMethod):
     """Cross entropy, L_s on class-paired batches and L_u on unlabelled images (the paper's "Ours").
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         weight_s: lambda_s (paper: 1).
         weight_u: lambda_u (paper: 0.2).
         temperature: tau of Eq. 2 (paper: 0.2).

@@ -14,8 +14,6 @@ class SimilarityMethod(ClassificationMethod):
     """Cross entropy and L_u on unlabelled images (Table 4, "+ L_u").
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         weight_u: lambda_u of Eq. 5 (paper: 0.2).
 
     Reference: paper, Eq. 3.

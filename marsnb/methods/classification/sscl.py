@@ -73,8 +73,6 @@ class SsCL(ClassificationMethod):
     (frozen if the model's is). Distances are cosines, in float32.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         weight_pseudo: of the cross entropy on unlabelled images.
         weight_contrast: of the contrast; as the paper's lambda_u.
         temperature: divides the cosines (MoCo v2: 0.2).

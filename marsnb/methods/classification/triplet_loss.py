@@ -22,8 +22,6 @@ class TripletLoss(ClassificationMethod):
     another margin (0.05) and no selection.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         weight: of the triplet loss (the reference has no other loss: 1).
         margin: between Euclidean distances on the unit sphere (reference: 0.2, between squared ones).
 

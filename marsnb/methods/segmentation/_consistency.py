@@ -93,8 +93,6 @@ class TeacherMethod(SegmentationMethod):
     holds, though it would do no harm, so that rows differ in the mixing alone.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         weight: of the unlabelled term (ClassMix, CutMix for segmentation, ReCo: 1).
         decay: of the teacher (the same three: 0.99).
         threshold: confidence of a sure pixel (CutMix for segmentation, ReCo: 0.97; ClassMix: 0.968).

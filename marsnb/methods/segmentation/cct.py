@@ -53,8 +53,6 @@ class CCT(SegmentationMethod):
     are drawn per image.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         weight: of the agreement once it is warm (reference: 30).
         warmup: share of training over which it rises from about 0 (reference: 0.1).
         decoders: of each of the four cheap perturbations (reference: 6); of the two masks and the adversarial one there

@@ -11,8 +11,6 @@ class CrossEntropy(SegmentationMethod):
     """Cross entropy alone, for as many epochs as the paper's steps with cross entropy take together.
 
     Args:
-        model: backbone and heads; the contrastive head is not used.
-        schedule: learning rates.
         step_count: steps of the run's epochs each, the rate beginning anew with each (2, as the paper's method has with
             cross entropy).
 

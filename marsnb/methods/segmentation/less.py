@@ -31,8 +31,6 @@ class LESS(SegmentationMethod):
     pretraining reaches the backbone, as in the paper's own method.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         pairs: where positives come from: "within" the image, or "cross" (from a partner, too).
         temperature: divides the cosines (reference: 0.07).
         grid: edge of the grid that features and labels are brought to, elements (reference: left to its user).

@@ -29,8 +29,6 @@ class MeanTeacher(SegmentationMethod):
     AI4Mars at 96 px, 192 steps left it at a constant answer (6.57 mIoU). At 10 the pull is a tenth, and labels lead.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         weight: of the difference once it is warm (reference, CIFAR-10: 100).
         decay: of the teacher (reference: 0.99 at first, 0.999 later; the other methods here: 0.99).
         noise: standard deviation of what is added to the normalised images (reference: 0.15).

@@ -24,8 +24,6 @@ class ReCo(TeacherMethod):
     constants, as in its code; a query is hard by the student's probability of its label or pseudo label.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         mixing: of the images that the teacher labels: none, cutout, cutmix or classmix.
         weight: of the pseudo labels (reference: 1).
         weight_reco: of the contrast (reference: 1).

@@ -22,8 +22,6 @@ class SemiSupervised(SegmentationMethod):
     predicted by the network as it is, on the batch as it is augmented, at every step.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         weight_s: lambda_seg^s, of the contrast beside cross entropy (paper: 0.001). Alone, it has weight 1.
         temperature: tau of Eq. 7 (paper: 0.07).
         threshold: confidence that a pseudo label must exceed (paper: 0.9).
