@@ -1,10 +1,10 @@
 """What every segmentation data set looks like to the rest of the package, and how its pixels are counted: no torch."""
 
+import io
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +15,7 @@ from marsnb.data._images import digest
 from marsnb.data.base import Image, ImageSource
 from marsnb.data.cache import open_cached
 from marsnb.errors import DataError
-from marsnb.files import clear_left_behind
+from marsnb.files import write_whole
 
 UNLABELLED = 255
 """Code of a pixel without a label."""
@@ -156,17 +156,7 @@ def pixel_counts(source: PairSource, classes: int, *, workers: int | None = None
 
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         counted = np.array(list(pool.map(count, range(shape[0]))), dtype=np.int64).reshape(shape)
-    _keep(path, counted)
+    content = io.BytesIO()
+    np.save(content, counted)
+    write_whole(path, content.getvalue())
     return counted
-
-
-def _keep(path: Path, counted: NDArray[np.int64]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    clear_left_behind(path.parent)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            np.save(file, counted)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -4,20 +4,22 @@ It is made so that what the paper is about shows on it within seconds: the imbal
 Fig. 3 and the damage of Fig. 4. It says nothing about Mars: a number measured on it is not comparable with the paper's.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+import yaml
+from PIL import Image as PilImage
 
+from marsnb import paths
 from marsnb.data import DATASETS
-from marsnb.data._synthetic_render import DAMAGE, GAP_SOL, LAST_SOL, render, resample
-from marsnb.data._synthetic_scenes import CLASSES, SCENES
+from marsnb.data._images import digest
+from marsnb.data._synthetic import random_numbers
+from marsnb.data._synthetic_drawing import DAMAGE, GAP_SOL, LAST_SOL, draw
 from marsnb.data.base import ClassificationData, Image, LabelledList, number_groups
 from marsnb.errors import DataError
 
-VERSION = 1  # raise it with any change of the pixels or of the plan
+VERSION = 2  # raise it with any change of the pixels or of the plan
 VAL_SHARE = 0.2  # of the images before sol 565; the paper gives none
 VAL_SOL = 182  # chronological: train below, validate from here on, as MSL v1 does
 TWIN_SHARE = 0.45  # of frames are kept as full image and thumbnail (MSL v1: 0.59)
@@ -27,9 +29,13 @@ PROTOCOLS = ("by_frame", "paper", "chronological")
 _PLAN, _UNLABELLED_PLAN, _SCENE, _NOISE, _SPLIT = range(5)  # independent streams of random numbers
 
 
+TABLE1: dict[str, tuple[int, int]] = yaml.safe_load((paths.recipes() / "table01.yaml").read_text("utf-8"))["rows"]
+"""The paper's images of each class, for training and validation, and for test."""
+CLASSES = tuple(TABLE1)
+
+
 def _rng(seed: int, stream: int, key: int = 0) -> np.random.Generator:
-    entropy = (VERSION, seed, stream, key)  # always four numbers: SeedSequence takes trailing zeros for nothing
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
+    return random_numbers(VERSION, seed, stream, key)
 
 
 @dataclass
@@ -55,8 +61,8 @@ class SyntheticSource:
         name = self.names[index]
         frame, thumbnail = int(name[15:22]), name[22] == "I"
         scene, noise = _rng(self.seed, _SCENE, frame), _rng(self.seed, _NOISE, 2 * frame + thumbnail)
-        image = render(CLASSES[self.labels[index]], int(name[:4]), self.damage[index], thumbnail, scene, noise)
-        return np.clip(resample(image, size) * 255 + 0.5, 0, 255).astype(np.uint8)
+        image = draw(CLASSES[self.labels[index]], int(name[:4]), self.damage[index], thumbnail, scene, noise)
+        return np.array(PilImage.fromarray(image).resize((size, size), PilImage.Resampling.BILINEAR))
 
 
 def frame_of(name: str) -> str:
@@ -77,18 +83,17 @@ def counts_like_table1(total: int, split: int) -> tuple[int, ...]:
     Reference:
         Table 1 of arXiv 2206.02180.
     """
-    paper = np.array([SCENES[name][split] for name in CLASSES])
+    paper = np.array([TABLE1[name][split] for name in CLASSES])
     least = (6, 2)[split] * (paper > 0)
     if total < least.sum():
         raise DataError(f"{total} images are too few for the classes of synthetic Mars: ask for {least.sum()} or more")
-    low, high = 0.0, total / paper.max()
-    for _ in range(60):  # the largest scale that does not exceed the total
-        scale = (low + high) / 2
-        fits = np.maximum(np.floor(paper * scale), least).sum() <= total
-        low, high = (scale, high) if fits else (low, scale)
-    counts = np.maximum(np.floor(paper * low), least).astype(int)
+    scale = total / paper.sum()
+    counts = np.maximum(np.floor(paper * scale), least).astype(int)
+    while counts.sum() > total:  # as classes with the least count take more than their share
+        scale *= 0.995
+        counts = np.maximum(np.floor(paper * scale), least).astype(int)
     counts[paper.argmax()] += total - counts.sum()
-    return tuple(int(count) for count in counts)
+    return tuple(counts.tolist())
 
 
 def _damage(rng: np.random.Generator, late: bool) -> str:
@@ -119,7 +124,7 @@ def _frames(seed: int, counts: tuple[int, ...], test: bool, first: int) -> list[
 def _unlabelled(seed: int, count: int) -> list[tuple[str, int, str]]:
     """Frames of the whole mission, half of them of classes drawn as in Table 1, half of any class."""
     rng, rows = _rng(seed, _UNLABELLED_PLAN), []
-    paper = np.cumsum([SCENES[name].trainval + SCENES[name].test for name in CLASSES])
+    paper = np.cumsum([sum(counts) for counts in TABLE1.values()])
     for number in range(count):
         r = rng.random(4)
         label = int(np.searchsorted(paper, r[0] * paper[-1], "right")) if number % 2 else int(len(CLASSES) * r[0])
@@ -131,8 +136,7 @@ def _unlabelled(seed: int, count: int) -> list[tuple[str, int, str]]:
 
 def _source(seed: int, rows: list[tuple[str, int, str]]) -> SyntheticSource:
     names, labels, damage = tuple(r[0] for r in rows), tuple(r[1] for r in rows), tuple(r[2] for r in rows)
-    digest = hashlib.sha256(repr(("synthetic", VERSION, seed, names, labels, damage)).encode()).hexdigest()
-    return SyntheticSource(seed, names, digest, labels, damage)
+    return SyntheticSource(seed, names, digest(["synthetic", VERSION, seed, *rows]), labels, damage)
 
 
 def _validation(source: SyntheticSource, known: list[int], protocol: str) -> set[int]:
@@ -156,8 +160,8 @@ def _validation(source: SyntheticSource, known: list[int], protocol: str) -> set
 
 
 def _list(source: SyntheticSource, indices: list[int]) -> LabelledList:
-    labels: NDArray[np.int64] = np.array([source.labels[i] for i in indices], dtype=np.int64)
-    return LabelledList(np.array(indices, dtype=np.int64), labels)
+    labels = [source.labels[i] for i in indices]
+    return LabelledList(np.array(indices, dtype=np.int64), np.array(labels, dtype=np.int64))
 
 
 @DATASETS.register("synthetic")
@@ -206,7 +210,7 @@ def open_synthetic(
         test=_list(source, lists[2]),
         unlabelled=_source(seed, _unlabelled(seed, unlabelled)) if unlabelled else None,
         class_names=CLASSES,
-        fingerprint=hashlib.sha256(repr((source.fingerprint, lists)).encode()).hexdigest(),
+        fingerprint=digest([source.fingerprint, *lists]),
         synthetic=True,
         note=note,
         groups=number_groups([frame_of(name) for name in source.names]),

@@ -11,30 +11,28 @@ from functools import lru_cache
 import numpy as np
 
 from marsnb.data import SEGMENTATION_DATASETS
-from marsnb.data import _terrain_ground as terrain
+from marsnb.data import _synthetic_ground as terrain
 from marsnb.data._images import digest
-from marsnb.data._synthetic_render import resample
-from marsnb.data._terrain_ground import NATIVE, Array, Codes, Ground, X, Y, noise
-from marsnb.data._terrain_render import photograph
+from marsnb.data._synthetic import Array, noise, random_numbers, resize, to_bytes
+from marsnb.data._synthetic_ground import NATIVE, Codes, Ground, inside, photograph
 from marsnb.data.ai4mars import SOL_SECONDS, SOL_ZERO, AI4Mars, sol_of, split
 from marsnb.data.base import Image
 from marsnb.data.segmentation import UNLABELLED, Indices, Mask, SegmentationData
 from marsnb.errors import DataError
 
-VERSION = 1  # raise it with any change of the pixels or of the plan
+VERSION = 2  # raise it with any change of the pixels or of the plan
 TWIN_SHARE = 0.08  # of the views are photographed and labelled twice
 UNLABELLED_SHARE = (0.16, 0.72)  # of the pixels of a mask, least and most
 BARE_SHARE = 0.01  # of the masks have no label at all, as in AI4Mars
 WRONG_SHARE = 0.45  # of the masks have a patch of a wrong class
-MISSED_SHARE = 0.15  # of the big rocks are not outlined
+MISSED_SHARE = 0.18  # of the big rocks are not outlined
 
 _PLAN, _GROUND, _LOOK, _SHOT, _LABEL = range(5)  # independent streams of random numbers
 _MISTAKEN = np.array([terrain.SAND, terrain.SOIL, terrain.SOIL], np.uint8)  # what soil, bedrock and sand are taken for
 
 
 def _rng(seed: int, stream: int, key: int = 0) -> np.random.Generator:
-    entropy = (VERSION, seed, stream, key)  # always four numbers: SeedSequence takes trailing zeros for nothing
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
+    return random_numbers(VERSION, seed, stream, key)
 
 
 def _moved(codes: Codes, dx: Array | int, dy: Array | int) -> Codes:
@@ -58,25 +56,25 @@ def draw_labels(ground: Ground, rng: np.random.Generator) -> Mask:
         Output: ``(128, 128)``, codes 0 to 3 and 255.
     """
     r = rng.random(6)
-    stray = [12 * (noise(rng, X, Y, 0.4) - 0.5) for _ in range(2)]  # pixels
+    stray = [12 * (noise(rng, NATIVE, 6) - 0.5) for _ in range(2)]  # pixels
     codes = _moved(ground.codes, *stray)
     border = np.zeros(codes.shape, bool)
     for dx, dy in ((3, 0), (-3, 0), (0, 3), (0, -3)):
         border |= _moved(codes, dx, dy) != codes
     if r[0] < WRONG_SHARE:
-        patch = noise(rng, X, Y, 0.7)
-        wrong = patch > np.sort(patch, axis=None)[int((0.75 + 0.2 * r[1]) * patch.size)]
+        patch = noise(rng, NATIVE, 4)
+        wrong = patch > np.quantile(patch, 0.75 + 0.2 * r[1])
         codes = np.where(wrong, _MISTAKEN[codes], codes)
     for rock in ground.rocks:
         missed, scale = rng.random(2)
         if missed >= MISSED_SHARE:
-            window, height, _ = rock.seen(scale=0.8 + 0.5 * scale)
-            codes[window][height > 0] = terrain.BIG_ROCK
-    doubt = noise(rng, X, Y, 0.35) - 0.35 * Y + 0.4 * border
+            middle = rock.mean(axis=0)
+            codes[inside(middle + (0.7 + 0.5 * scale) * (rock - middle))] = terrain.BIG_ROCK
+    far = np.linspace(0.35, -0.35, NATIVE)[:, None]
+    doubt = noise(rng, NATIVE, 7) + far + 0.4 * border
     low, high = UNLABELLED_SHARE
     share = 1.0 if r[2] < BARE_SHARE else low + (high - low) * r[3]
-    least = np.sort(doubt, axis=None)[::-1][: round(share * doubt.size)][-1]
-    codes[doubt >= least] = UNLABELLED
+    codes[doubt >= np.quantile(doubt, 1 - share)] = UNLABELLED
     return codes
 
 
@@ -106,7 +104,7 @@ class TerrainPairs:
 
     def decode(self, index: int, size: int) -> Image:
         """Image ``index``, ``(size, size, 1)``."""
-        return np.clip(resample(self._drawn(index)[0], size) * 255 + 0.5, 0, 255).astype(np.uint8)
+        return to_bytes(resize(self._drawn(index)[0], size))
 
     def mask(self, index: int, size: int | None = None) -> Mask:
         """Mask ``index`` at ``(size, size)``, nearest neighbour; at its own 128 x 128 without a size."""

@@ -29,10 +29,3 @@ def checked_pairs(z1: Tensor, z2: Tensor) -> tuple[Tensor, Tensor]:
         )
     dtype = torch.promote_types(torch.promote_types(z1.dtype, z2.dtype), torch.float32)
     return z1.to(dtype), z2.to(dtype)
-
-
-def checked_temperature(temperature: float) -> float:
-    """The temperature, or ``ValueError`` unless it is above 0."""
-    if not temperature > 0:
-        raise ValueError(f"temperature must be above 0, got {temperature}")
-    return temperature

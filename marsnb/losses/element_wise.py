@@ -1,10 +1,12 @@
 """Element-wise inter-class contrast against the class prototypes of a memory bank: Eq. 7."""
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from marsnb.losses import LOSSES
+from marsnb.losses import LOSSES, Loss, checked_temperature
 from marsnb.losses._cosine import ElementCosine
 from marsnb.losses._elements import (
     ELEMENT_TEMPERATURE,
@@ -15,7 +17,6 @@ from marsnb.losses._elements import (
     expectation,
     unit,
 )
-from marsnb.losses._pairs import checked_temperature
 
 
 def element_wise(
@@ -87,49 +88,8 @@ def element_wise(
 
 
 @LOSSES.register("element_wise")
-class ElementWise(nn.Module):
-    """Module form of `element_wise`.
+class ElementWise(Loss):
+    """Module form of `element_wise`."""
 
-    Args:
-        temperature: the paper's tau, above 0; 0.07 in the paper.
-        ignore_index: label of the elements that do not count; 255 in AI4Mars.
-        reduction: ``"image"`` (the paper's Eq. 7) or ``"element"``.
-
-    Shape:
-        ``forward(features, labels, prototypes, valid=None)``: ``(B, D, H, W)``, ``(B, H, W)``, ``(C, D)`` and ``(C,)``
-        to a scalar.
-
-    Raises:
-        ValueError: ``temperature`` is not above 0, or ``reduction`` is unknown.
-
-    Reference:
-        Wang et al., arXiv 2206.02180, Eq. 7.
-    """
-
-    def __init__(
-        self,
-        temperature: float = ELEMENT_TEMPERATURE,
-        ignore_index: int = IGNORE_INDEX,
-        reduction: ElementReduction = "image",
-    ) -> None:
-        super().__init__()
-        self.temperature = checked_temperature(temperature)
-        self.ignore_index = ignore_index
-        checked_reduction(reduction)
-        self.reduction: ElementReduction = reduction
-
-    def forward(self, features: Tensor, labels: Tensor, prototypes: Tensor, valid: Tensor | None = None) -> Tensor:
-        """The loss of a batch of feature maps; see `element_wise`."""
-        return element_wise(
-            features,
-            labels,
-            prototypes,
-            valid,
-            self.temperature,
-            ignore_index=self.ignore_index,
-            reduction=self.reduction,
-        )
-
-    def extra_repr(self) -> str:
-        """The settings that ``print`` shows."""
-        return f"temperature={self.temperature}, ignore_index={self.ignore_index}, reduction={self.reduction!r}"
+    function = staticmethod(element_wise)
+    checks: ClassVar = {**Loss.checks, "reduction": checked_reduction}

@@ -1,9 +1,11 @@
 """Element-wise inter-class contrast between all pairs of an image's elements: Eq. 6, which the paper cannot afford."""
 
-import torch
-from torch import Tensor, nn
+from typing import ClassVar
 
-from marsnb.losses import LOSSES
+import torch
+from torch import Tensor
+
+from marsnb.losses import LOSSES, Loss, checked_temperature
 from marsnb.losses._elements import (
     ELEMENT_TEMPERATURE,
     IGNORE_INDEX,
@@ -12,7 +14,6 @@ from marsnb.losses._elements import (
     checked_reduction,
     unit,
 )
-from marsnb.losses._pairs import checked_temperature
 
 
 def element_wise_naive(
@@ -71,42 +72,8 @@ def element_wise_naive(
 
 
 @LOSSES.register("element_wise_naive")
-class ElementWiseNaive(nn.Module):
-    """Module form of `element_wise_naive`.
+class ElementWiseNaive(Loss):
+    """Module form of `element_wise_naive`."""
 
-    Args:
-        temperature: tau, above 0; 0.07 in the paper (for Eq. 7).
-        ignore_index: label of the elements that do not count; 255 in AI4Mars.
-        reduction: ``"image"`` (the paper's Eq. 6) or ``"element"``.
-
-    Shape:
-        ``forward(features, labels)``: ``(B, D, H, W)`` and ``(B, H, W)`` to a scalar.
-
-    Raises:
-        ValueError: ``temperature`` is not above 0, or ``reduction`` is unknown.
-
-    Reference:
-        Wang et al., arXiv 2206.02180, Eq. 6.
-    """
-
-    def __init__(
-        self,
-        temperature: float = ELEMENT_TEMPERATURE,
-        ignore_index: int = IGNORE_INDEX,
-        reduction: ElementReduction = "image",
-    ) -> None:
-        super().__init__()
-        self.temperature = checked_temperature(temperature)
-        self.ignore_index = ignore_index
-        checked_reduction(reduction)
-        self.reduction: ElementReduction = reduction
-
-    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """The loss of a batch of feature maps; see `element_wise_naive`."""
-        return element_wise_naive(
-            features, labels, self.temperature, ignore_index=self.ignore_index, reduction=self.reduction
-        )
-
-    def extra_repr(self) -> str:
-        """The settings that ``print`` shows."""
-        return f"temperature={self.temperature}, ignore_index={self.ignore_index}, reduction={self.reduction!r}"
+    function = staticmethod(element_wise_naive)
+    checks: ClassVar = {**Loss.checks, "reduction": checked_reduction}

@@ -1,10 +1,10 @@
 """Focal loss on softmax probabilities: what is recognised already counts less."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from marsnb.losses import LOSSES
+from marsnb.losses import LOSSES, Loss
 
 GAMMA = 2.0
 """The reference's exponent."""
@@ -43,20 +43,7 @@ def focal(logits: Tensor, labels: Tensor, gamma: float = GAMMA) -> Tensor:
 
 
 @LOSSES.register("focal")
-class Focal(nn.Module):
-    """Module form of `focal`.
+class Focal(Loss):
+    """Module form of `focal`."""
 
-    Args:
-        gamma: exponent, at least 0 (reference: 2).
-
-    Shape:
-        ``forward(logits, labels)``: ``(B, C)`` and ``(B,)`` to a scalar.
-    """
-
-    def __init__(self, gamma: float = GAMMA) -> None:
-        super().__init__()
-        self.gamma = gamma
-
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The loss of a batch; see `focal`."""
-        return focal(logits, labels, self.gamma)
+    function = staticmethod(focal)

@@ -2,10 +2,10 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from marsnb.losses import LOSSES
-from marsnb.losses._pairs import TEMPERATURE, checked_pairs, checked_temperature
+from marsnb.losses import LOSSES, Loss, checked_temperature
+from marsnb.losses._pairs import TEMPERATURE, checked_pairs
 
 
 def info_nce(z1: Tensor, z2: Tensor, temperature: float = TEMPERATURE) -> Tensor:
@@ -43,30 +43,7 @@ def info_nce(z1: Tensor, z2: Tensor, temperature: float = TEMPERATURE) -> Tensor
 
 
 @LOSSES.register("info_nce")
-class InfoNCE(nn.Module):
-    """Module form of `info_nce`.
+class InfoNCE(Loss):
+    """Module form of `info_nce`."""
 
-    Args:
-        temperature: the paper's tau, above 0; 0.2 in the paper.
-
-    Shape:
-        ``forward(z1, z2)``: two ``(N, D)`` to a scalar.
-
-    Raises:
-        ValueError: ``temperature`` is not above 0.
-
-    Reference:
-        Wang et al., arXiv 2206.02180, Eq. 1.
-    """
-
-    def __init__(self, temperature: float = TEMPERATURE) -> None:
-        super().__init__()
-        self.temperature = checked_temperature(temperature)
-
-    def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
-        """The loss of a batch of pairs; see `info_nce`."""
-        return info_nce(z1, z2, self.temperature)
-
-    def extra_repr(self) -> str:
-        """The settings that ``print`` shows."""
-        return f"temperature={self.temperature}"
+    function = staticmethod(info_nce)

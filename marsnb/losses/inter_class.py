@@ -1,10 +1,10 @@
 """Supervised inter-class contrast on a batch of class pairs: Eq. 2."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from marsnb.losses import LOSSES
-from marsnb.losses._pairs import TEMPERATURE, checked_temperature
+from marsnb.losses import LOSSES, Loss
+from marsnb.losses._pairs import TEMPERATURE
 from marsnb.losses.info_nce import info_nce
 
 
@@ -43,30 +43,7 @@ def inter_class(z1: Tensor, z2: Tensor, temperature: float = TEMPERATURE, *, cla
 
 
 @LOSSES.register("inter_class")
-class InterClass(nn.Module):
-    """Module form of `inter_class`.
+class InterClass(Loss):
+    """Module form of `inter_class`."""
 
-    Args:
-        temperature: the paper's tau, above 0; 0.2 in the paper.
-
-    Shape:
-        ``forward(z1, z2, classes=None)``: two ``(C, D)`` to a scalar.
-
-    Raises:
-        ValueError: ``temperature`` is not above 0.
-
-    Reference:
-        Wang et al., arXiv 2206.02180, Eq. 2.
-    """
-
-    def __init__(self, temperature: float = TEMPERATURE) -> None:
-        super().__init__()
-        self.temperature = checked_temperature(temperature)
-
-    def forward(self, z1: Tensor, z2: Tensor, classes: Tensor | None = None) -> Tensor:
-        """The loss of a batch of class pairs; see `inter_class`."""
-        return inter_class(z1, z2, self.temperature, classes=classes)
-
-    def extra_repr(self) -> str:
-        """The settings that ``print`` shows."""
-        return f"temperature={self.temperature}"
+    function = staticmethod(inter_class)

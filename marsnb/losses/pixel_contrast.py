@@ -2,9 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from marsnb.losses import LOSSES
+from marsnb.losses import LOSSES, Loss
 from marsnb.losses._elements import ELEMENT_TEMPERATURE, IGNORE_INDEX, checked_elements, unit
 
 
@@ -61,21 +61,7 @@ def pixel_contrast(
 
 
 @LOSSES.register("pixel_contrast")
-class PixelContrast(nn.Module):
-    """Module form of `pixel_contrast`.
+class PixelContrast(Loss):
+    """Module form of `pixel_contrast`."""
 
-    Args:
-        temperature: divides the cosines (reference: 0.07).
-        ignore_index: label of the elements that do not count.
-
-    Shape:
-        ``forward(features, labels, partners=None)``: ``(B, D, H, W)``, ``(B, H, W)`` and ``(B,)`` to a scalar.
-    """
-
-    def __init__(self, temperature: float = ELEMENT_TEMPERATURE, ignore_index: int = IGNORE_INDEX) -> None:
-        super().__init__()
-        self.temperature, self.ignore_index = temperature, ignore_index
-
-    def forward(self, features: Tensor, labels: Tensor, partners: Tensor | None = None) -> Tensor:
-        """The loss of a batch of feature maps; see `pixel_contrast`."""
-        return pixel_contrast(features, labels, self.temperature, partners=partners, ignore_index=self.ignore_index)
+    function = staticmethod(pixel_contrast)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from marsnb.losses import LOSSES
+from marsnb.losses import LOSSES, Loss
 from marsnb.losses._elements import unit
 
 
@@ -119,20 +119,7 @@ def regional_contrast(vectors: Tensor, labels: Tensor, regions: list[Region], te
 
 
 @LOSSES.register("regional_contrast")
-class RegionalContrast(nn.Module):
-    """Module form of `regional_contrast`.
+class RegionalContrast(Loss):
+    """Module form of `regional_contrast`."""
 
-    Args:
-        temperature: divides the cosines (paper of ReCo: 0.5).
-
-    Shape:
-        ``forward(vectors, labels, regions)``: ``(N, D)``, ``(N,)`` and a list to a scalar.
-    """
-
-    def __init__(self, temperature: float = 0.5) -> None:
-        super().__init__()
-        self.temperature = temperature
-
-    def forward(self, vectors: Tensor, labels: Tensor, regions: list[Region]) -> Tensor:
-        """The loss of a batch's pixels; see `regional_contrast`."""
-        return regional_contrast(vectors, labels, regions, self.temperature)
+    function = staticmethod(regional_contrast)

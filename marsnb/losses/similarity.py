@@ -2,9 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from marsnb.losses import LOSSES
+from marsnb.losses import LOSSES, Loss
 from marsnb.losses._pairs import checked_pairs
 
 
@@ -37,16 +37,7 @@ def similarity(z1: Tensor, z2: Tensor) -> Tensor:
 
 
 @LOSSES.register("similarity")
-class Similarity(nn.Module):
-    """Module form of `similarity`; it has no settings.
+class Similarity(Loss):
+    """Module form of `similarity`; it has no settings."""
 
-    Shape:
-        ``forward(z1, z2)``: two ``(N, D)`` to a scalar.
-
-    Reference:
-        Wang et al., arXiv 2206.02180, Eq. 3.
-    """
-
-    def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
-        """The loss of a batch of pairs; see `similarity`."""
-        return similarity(z1, z2)
+    function = staticmethod(similarity)

@@ -3,7 +3,7 @@
 import inspect
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_origin
 
 import pytorch_lightning as pl
 import torch
@@ -32,9 +32,15 @@ class Method(pl.LightningModule):
     A method of several stages lists in ``stages`` how long each is, as a multiple of the run's epochs, says in
     ``streams_of`` what each is fed, and writes ``enter``; the schedule begins anew with each stage.
 
+    A method's settings are the annotated attributes of its class that have a default (and are no ``ClassVar``).
+
     Args:
         model: backbone and heads.
         schedule: learning rates.
+        settings: of the method, by name; the defaults of the class otherwise.
+
+    Raises:
+        RecipeError: the method has no such setting.
 
     Attributes:
         task: set by ``prepare``.
@@ -50,8 +56,10 @@ class Method(pl.LightningModule):
     """Streams that must come as images, since the method changes their pixels by its own hands (mixing, cutting,
     turning, adding noise); the others may come already through the model's frozen trunk."""
 
-    def __init__(self, model: Any, schedule: Any) -> None:
+    def __init__(self, model: Any, schedule: Any, **settings: Any) -> None:
         super().__init__()
+        for name, value in method_settings(type(self), settings).items():
+            setattr(self, name, value)
         self.model = model
         self.schedule = schedule
         self.epoch_losses: dict[str, list[float]] = {}
@@ -132,11 +140,11 @@ def method_settings(method: type[Method], given: dict[str, Any]) -> dict[str, An
     Raises:
         RecipeError: ``given`` has a key that the method does not know.
     """
-    known = {
-        name: parameter.default
-        for name, parameter in inspect.signature(method.__init__).parameters.items()
-        if name not in ("self", "model", "schedule") and parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    }
+    known: dict[str, Any] = {}
+    for kind in reversed(method.__mro__[: method.__mro__.index(Method)]):  # what a class inherits comes first
+        noted: dict[str, Any] = inspect.get_annotations(kind)
+        own = {name for name in noted if not (hasattr(Method, name) or get_origin(noted[name]) is ClassVar)}
+        known |= {name: default for name, default in vars(kind).items() if name in own}
     unknown = sorted(set(given) - set(known))
     if unknown:
         names = ", ".join(sorted(known)) or "none"

@@ -1,7 +1,7 @@
 """Scores of segmentation, all from one confusion matrix per image: Table 9's ACC, MACC, FACC and mIoU."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -113,10 +113,6 @@ class SegmentationScores:
         """A metric of the split; see `summarise`."""
         return float(summarise(self.matrix, metric))
 
-    def per_image(self, metric: Metric) -> NDArray[np.float64]:
-        """A metric of each image, ``(n,)``, NaN for an image without labels. Their mean is not the split's."""
-        return summarise(self.matrices, metric)
-
     def resampled(self, draws: int = 10_000) -> NDArray[np.int64]:
         """Bootstrap over images, ``(draws, C, C)``: each draw sums the matrices of n images taken with replacement."""
         n, generator, parts = len(self.matrices), np.random.default_rng(0), []
@@ -159,13 +155,3 @@ def _share(part: NDArray, whole: NDArray, where: NDArray) -> NDArray[np.float64]
     """``part / whole`` where ``where``, NaN elsewhere."""
     nothing = np.full(np.shape(part), np.nan)
     return np.divide(part, whole, out=nothing, where=where)
-
-
-def facc_if_even(acc: Any) -> Any:
-    """FACC from ACC, both shares, where every class is missed as often as it is falsely seen: ACC / (2 - ACC)."""
-    return acc / (2 - acc)
-
-
-def acc_if_even(facc: Any) -> Any:
-    """The inverse of ``facc_if_even``."""
-    return 2 * facc / (1 + facc)

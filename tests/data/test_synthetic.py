@@ -10,9 +10,17 @@ import numpy as np
 import pytest
 
 from marsnb.data import DATASETS
-from marsnb.data._synthetic_render import DAMAGE, SHAPES, resample
-from marsnb.data._synthetic_scenes import CLASSES, COLOURS, SCENES
-from marsnb.data.synthetic import PROTOCOLS, SyntheticSource, counts_like_table1, frame_of, open_synthetic
+from marsnb.data._synthetic import outlines, resize
+from marsnb.data._synthetic_drawing import COLOURS, DAMAGE, scenes
+from marsnb.data.synthetic import (
+    CLASSES,
+    PROTOCOLS,
+    TABLE1,
+    SyntheticSource,
+    counts_like_table1,
+    frame_of,
+    open_synthetic,
+)
 from marsnb.errors import DataError
 
 MSL_NAMES = (
@@ -50,18 +58,23 @@ def test_classes_are_those_of_msl(mars):
 
 
 def test_table1_totals():
-    assert sum(scene.trainval for scene in SCENES.values()) == 5386
-    assert sum(scene.test for scene in SCENES.values()) == 1305
+    assert [sum(counts) for counts in zip(*TABLE1.values(), strict=True)] == [5386, 1305]
 
 
 def test_every_part_has_a_shape_and_a_colour():
-    for scene in SCENES.values():
-        assert all(part.shape in SHAPES and part.colour in COLOURS for part in scene.parts)
+    assert tuple(scenes()) == CLASSES
+    for scene in scenes().values():
+        assert len(scene["early"]) == len(scene["late"]) == 6
+        for shape, colour, *numbers in scene["parts"]:
+            assert outlines(shape, *[*numbers, *[0] * 8][6:8])
+            assert colour in COLOURS and 4 <= len(numbers) <= 8
+    with pytest.raises(ValueError, match="nothing draws a 'blob'"):
+        outlines("blob")
 
 
 @pytest.mark.parametrize(("split", "total"), [(0, 480), (0, 5386), (0, 144), (1, 240), (1, 1305), (1, 44)])
 def test_counts_follow_table1(split, total):
-    counts, paper = counts_like_table1(total, split), [SCENES[name][split] for name in CLASSES]
+    counts, paper = counts_like_table1(total, split), [TABLE1[name][split] for name in CLASSES]
     assert sum(counts) == total
     for a in range(len(CLASSES)):
         assert (counts[a] == 0) == (paper[a] == 0)
@@ -182,9 +195,10 @@ def test_unlabelled_images_span_the_mission(mars):
 
 
 @pytest.mark.parametrize("size", [8, 64, 96, 200])
-def test_resample_keeps_a_flat_image_flat(size):
-    for sigma in (0.0, 2.0):
-        np.testing.assert_allclose(resample(np.full((96, 96, 3), 0.3), size, sigma), np.full((size, size, 3), 0.3))
+def test_resize_keeps_a_flat_image_flat(size):
+    for shape in ((96, 96, 3), (96, 96, 1), (96, 96)):
+        flat = resize(np.full(shape, 0.3), size)
+        np.testing.assert_allclose(flat, np.full((size, size, *shape[2:]), 0.3), rtol=1e-6)
 
 
 @pytest.mark.parametrize(

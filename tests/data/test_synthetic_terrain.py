@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter, sobel
 
 from marsnb import paths
 from marsnb.data import SEGMENTATION_DATASETS
-from marsnb.data._terrain_ground import TABLE2
+from marsnb.data._synthetic_ground import TABLE2
 from marsnb.data.ai4mars import AI4Mars, sol_of
 from marsnb.data.segmentation import UNLABELLED, SegmentationData, open_pairs, pixel_counts
 from marsnb.data.synthetic_terrain import TerrainPairs, open_synthetic_terrain

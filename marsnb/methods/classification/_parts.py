@@ -64,7 +64,7 @@ class ClassificationMethod(Method):
     """A way to train a classifier: names its streams and turns one batch of each into named losses.
 
     A subclass states ``streams``, and writes ``step``, which gets one batch per stream by that name and returns named
-    scalars, among them ``loss``, the one that is minimised. Its own settings are keyword arguments of its ``__init__``,
+    scalars, among them ``loss``, the one that is minimised. Its own settings are annotated attributes of the class,
     with defaults. What it needs of the run (class counts, length) it takes in ``prepare``.
 
     Args:

@@ -29,10 +29,12 @@ class SupConMethod(ClassificationMethod):
     embedding: ClassVar[str] = "embed_s"
     whole: ClassVar[bool]
 
-    def __init__(self, model: Classifier, schedule: Schedule, *, temperature: float = 0.1) -> None:
-        super().__init__(model, schedule)
+    temperature: float = 0.1
+
+    def __init__(self, model: Classifier, schedule: Schedule, **settings: Any) -> None:
+        super().__init__(model, schedule, **settings)
         # Mean over all anchors as in the reference; the library's default leaves out those whose loss is 0.
-        self.contrast = SupConLoss(temperature=temperature, reducer=MeanReducer())
+        self.contrast = SupConLoss(temperature=self.temperature, reducer=MeanReducer())
 
     @classmethod
     def streams_of(cls, stage: int) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """Cross entropy and center loss."""
 
+from typing import Any
+
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -21,18 +23,18 @@ class CenterLoss(ClassificationMethod):
     features.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         weight: lambda, of the center loss, which has the factor of a half inside (reference: 0.003).
         alpha: share of the mean difference by which centres move at a step, 0 to 1 (reference: 0.5).
 
     Reference: Wen et al., ECCV 2016, Eq. 2, 4 and 5.
     """
 
-    def __init__(self, model: Classifier, schedule: Schedule, *, weight: float = 0.003, alpha: float = 0.5) -> None:
-        super().__init__(model, schedule)
-        self.weight = weight
-        self.center = Center(model.head.out_features, model.head.in_features, alpha)
+    weight: float = 0.003
+    alpha: float = 0.5
+
+    def __init__(self, model: Classifier, schedule: Schedule, **settings: Any) -> None:
+        super().__init__(model, schedule, **settings)
+        self.center = Center(model.head.out_features, model.head.in_features, self.alpha)
 
     def step(self, labelled: Batch) -> dict[str, Tensor]:  # type: ignore[override]
         """L = L_ce + lambda * L_center, on the same features."""

@@ -4,8 +4,7 @@ from torch import Tensor
 
 from marsnb.losses.class_balanced import ClassBalanced
 from marsnb.methods.classification import METHODS
-from marsnb.methods.classification._parts import Batch, ClassificationMethod, Schedule, Task
-from marsnb.models.classifier import Classifier
+from marsnb.methods.classification._parts import Batch, ClassificationMethod, Task
 
 
 @METHODS.register("class_balanced_loss")
@@ -16,16 +15,12 @@ class ClassBalancedLoss(ClassificationMethod):
     this is the softmax form. Weights add up to the number of classes that have images.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         beta: 0 to below 1, of the effective number (reference: 0.9999 among 0.9, 0.99, 0.999).
 
     Reference: Cui et al., arXiv 1901.05555.
     """
 
-    def __init__(self, model: Classifier, schedule: Schedule, *, beta: float = 0.9999) -> None:
-        super().__init__(model, schedule)
-        self.beta = beta
+    beta: float = 0.9999
 
     def prepare(self, task: Task) -> None:
         """Make the weights from the class counts."""

@@ -1,5 +1,7 @@
 """Decoupled training: classifier re-training."""
 
+from typing import Any
+
 from torch import nn
 
 from marsnb.methods.classification import METHODS
@@ -28,8 +30,8 @@ class ClassifierRetraining(DecoupledMethod):
     Reference: Kang et al., Decoupling representation and classifier, arXiv 1910.09217, section 4.
     """
 
-    def __init__(self, model: Classifier, schedule: Schedule) -> None:
-        super().__init__(model, schedule)
+    def __init__(self, model: Classifier, schedule: Schedule, **settings: Any) -> None:
+        super().__init__(model, schedule, **settings)
         # Values only: as a module it would be among the method's parameters.
         self.new_head = nn.Linear(model.head.in_features, model.head.out_features).state_dict()
 

@@ -1,5 +1,7 @@
 """Cross entropy on images with a rectangle of another pasted in."""
 
+from typing import Any
+
 from torch import Tensor
 from torchvision.transforms import v2
 
@@ -22,8 +24,6 @@ class CutMix(ClassificationMethod):
     reference: the method has no other batch.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         alpha: of the Beta(alpha, alpha) that the share of the area is drawn from, above 0 (reference: 1, uniform).
 
     Reference: Yun et al., CutMix, arXiv 1905.04899.
@@ -31,9 +31,11 @@ class CutMix(ClassificationMethod):
 
     pixels = ("labelled",)
 
-    def __init__(self, model: Classifier, schedule: Schedule, *, alpha: float = 1.0) -> None:
-        super().__init__(model, schedule)
-        self.mix = v2.CutMix(alpha=alpha, num_classes=model.head.out_features)
+    alpha: float = 1.0
+
+    def __init__(self, model: Classifier, schedule: Schedule, **settings: Any) -> None:
+        super().__init__(model, schedule, **settings)
+        self.mix = v2.CutMix(alpha=self.alpha, num_classes=model.head.out_features)
 
     def step(self, labelled: Batch) -> dict[str, Tensor]:  # type: ignore[override]
         """L = L_ce of the mixed batch with its soft labels."""

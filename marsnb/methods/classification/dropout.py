@@ -1,5 +1,7 @@
 """Cross entropy with dropout before the classification head."""
 
+from typing import Any
+
 from torch import Tensor
 
 from marsnb.methods.classification import METHODS
@@ -16,16 +18,16 @@ class Dropout(ClassificationMethod):
     dropped, and nothing is dropped when scored.
 
     Args:
-        model: backbone and heads; the rate of its dropout is set.
-        schedule: learning rates.
         rate: share of the features that is set to 0; the rest is scaled up (reference: 0.5).
 
     Reference: Srivastava et al., Dropout, JMLR 15 (2014).
     """
 
-    def __init__(self, model: Classifier, schedule: Schedule, *, rate: float = 0.5) -> None:
-        super().__init__(model, schedule)
-        model.dropout.p = rate
+    rate: float = 0.5
+
+    def __init__(self, model: Classifier, schedule: Schedule, **settings: Any) -> None:
+        super().__init__(model, schedule, **settings)
+        model.dropout.p = self.rate
 
     def step(self, labelled: Batch) -> dict[str, Tensor]:  # type: ignore[override]
         """L = L_ce through the dropout."""

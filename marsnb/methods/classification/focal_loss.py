@@ -4,8 +4,7 @@ from torch import Tensor
 
 from marsnb.losses.focal import focal
 from marsnb.methods.classification import METHODS
-from marsnb.methods.classification._parts import Batch, ClassificationMethod, Schedule
-from marsnb.models.classifier import Classifier
+from marsnb.methods.classification._parts import Batch, ClassificationMethod
 
 
 @METHODS.register("focal_loss")
@@ -16,16 +15,12 @@ class FocalLoss(ClassificationMethod):
     foreground from background, of which there is none here).
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         gamma: exponent (reference: 2; LDAM's code, which compares with it: 1).
 
     Reference: Lin et al., arXiv 1708.02002, Eq. 4.
     """
 
-    def __init__(self, model: Classifier, schedule: Schedule, *, gamma: float = 2.0) -> None:
-        super().__init__(model, schedule)
-        self.gamma = gamma
+    gamma: float = 2.0
 
     def step(self, labelled: Batch) -> dict[str, Tensor]:  # type: ignore[override]
         """L = L_focal."""

@@ -6,8 +6,7 @@ from torch import Tensor
 
 from marsnb.losses.info_nce import info_nce
 from marsnb.methods.classification import METHODS
-from marsnb.methods.classification._parts import Batch, ClassificationMethod, PairBatch, Schedule
-from marsnb.models.classifier import Classifier
+from marsnb.methods.classification._parts import Batch, ClassificationMethod, PairBatch
 
 
 @METHODS.register("info_nce")
@@ -15,8 +14,6 @@ class InfoNCEMethod(ClassificationMethod):
     """Cross entropy and Eq. 1 on two views of each image (Table 4, "+ Eq.(1)").
 
     Args:
-        model: backbone and heads; the embedding is H_s's.
-        schedule: learning rates.
         weight: of Eq. 1 (that of L_s, 1).
         temperature: tau (that of L_s, 0.2).
 
@@ -28,10 +25,8 @@ class InfoNCEMethod(ClassificationMethod):
     streams: ClassVar[tuple[str, ...]] = ("labelled", "image_pairs")
     embedding: ClassVar[str] = "embed_s"
 
-    def __init__(self, model: Classifier, schedule: Schedule, *, weight: float = 1.0, temperature: float = 0.2) -> None:
-        super().__init__(model, schedule)
-        self.weight = weight
-        self.temperature = temperature
+    weight: float = 1.0
+    temperature: float = 0.2
 
     def step(self, labelled: Batch, image_pairs: PairBatch) -> dict[str, Tensor]:  # type: ignore[override]
         """L = L_ce + weight * L_(1)."""

@@ -6,8 +6,7 @@ from torch import Tensor
 
 from marsnb.losses.inter_class import inter_class
 from marsnb.methods.classification import METHODS
-from marsnb.methods.classification._parts import Batch, ClassificationMethod, PairBatch, Schedule
-from marsnb.models.classifier import Classifier
+from marsnb.methods.classification._parts import Batch, ClassificationMethod, PairBatch
 
 
 @METHODS.register("inter_class")
@@ -15,8 +14,6 @@ class InterClassMethod(ClassificationMethod):
     """Cross entropy and L_s on class-paired batches (Table 4, "+ L_s"; Table 6).
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         weight_s: lambda_s of Eq. 5 (paper: 1).
         temperature: tau of Eq. 2 (paper: 0.2).
 
@@ -26,12 +23,8 @@ class InterClassMethod(ClassificationMethod):
     streams: ClassVar[tuple[str, ...]] = ("labelled", "class_pairs")
     embedding: ClassVar[str] = "embed_s"
 
-    def __init__(
-        self, model: Classifier, schedule: Schedule, *, weight_s: float = 1.0, temperature: float = 0.2
-    ) -> None:
-        super().__init__(model, schedule)
-        self.weight_s = weight_s
-        self.temperature = temperature
+    weight_s: float = 1.0
+    temperature: float = 0.2
 
     def step(self, labelled: Batch, class_pairs: PairBatch) -> dict[str, Tensor]:  # type: ignore[override]
         """L = L_ce + lambda_s * L_s."""

@@ -1,5 +1,7 @@
 """LDAM with deferred re-weighting."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -41,8 +43,6 @@ class LDAMDRW(ClassificationMethod):
     answers the same.
 
     Args:
-        model: backbone and heads; its head is replaced by a normed one, which the margins need.
-        schedule: learning rates.
         max_margin: margin of the rarest class (reference: 0.5).
         scale: of the cosines (reference: 30).
         deferred: share of the epochs before re-weighting begins, which it does with the first epoch at or after it.
@@ -54,18 +54,13 @@ class LDAMDRW(ClassificationMethod):
 
     weights: Tensor
 
-    def __init__(
-        self,
-        model: Classifier,
-        schedule: Schedule,
-        *,
-        max_margin: float = 0.5,
-        scale: float = 30.0,
-        deferred: float | None = None,
-        beta: float = 0.9999,
-    ) -> None:
-        super().__init__(model, schedule)
-        self.max_margin, self.scale, self.deferred, self.beta = max_margin, scale, deferred, beta
+    max_margin: float = 0.5
+    scale: float = 30.0
+    deferred: float | None = None
+    beta: float = 0.9999
+
+    def __init__(self, model: Classifier, schedule: Schedule, **settings: Any) -> None:
+        super().__init__(model, schedule, **settings)
         model.head = CosineLinear(model.head.in_features, model.head.out_features)
 
     def prepare(self, task: Task) -> None:

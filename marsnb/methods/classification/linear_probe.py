@@ -1,6 +1,6 @@
 """Control: a linear layer on the frozen start weights."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -20,8 +20,8 @@ class LinearProbe(ClassificationMethod):
     streams: ClassVar[tuple[str, ...]] = ("labelled",)
     precompute: ClassVar[bool] = True
 
-    def __init__(self, model: Classifier, schedule: Schedule) -> None:
-        super().__init__(model, schedule)
+    def __init__(self, model: Classifier, schedule: Schedule, **settings: Any) -> None:
+        super().__init__(model, schedule, **settings)
         for part in (model.backbone, model.project_s, model.project_u):
             part.requires_grad_(False)
 

@@ -1,5 +1,7 @@
 """Decoupled training: learnable weight scaling."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -57,9 +59,10 @@ class LearnableWeightScaling(DecoupledMethod):
     Reference: Kang et al., Decoupling representation and classifier, arXiv 1910.09217, section 4.
     """
 
-    def __init__(self, model: Classifier, schedule: Schedule, *, rate_scale: float = 10.0) -> None:
-        super().__init__(model, schedule)
-        self.rate_scale = rate_scale
+    rate_scale: float = 10.0
+
+    def __init__(self, model: Classifier, schedule: Schedule, **settings: Any) -> None:
+        super().__init__(model, schedule, **settings)
         model.head = ScaledLinear(model.head)
 
     @property

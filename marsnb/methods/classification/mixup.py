@@ -1,5 +1,7 @@
 """Cross entropy on convex combinations of images and labels."""
 
+from typing import Any
+
 from torch import Tensor
 from torchvision.transforms import v2
 
@@ -20,8 +22,6 @@ class MixUp(ClassificationMethod):
     of mixed images, as in the reference: the method has no other batch.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         alpha: of the Beta(alpha, alpha) that lambda is drawn from, above 0 (reference: 0.2 for ImageNet, 1 for CIFAR).
 
     Reference: Zhang et al., mixup, arXiv 1710.09412.
@@ -29,9 +29,11 @@ class MixUp(ClassificationMethod):
 
     pixels = ("labelled",)
 
-    def __init__(self, model: Classifier, schedule: Schedule, *, alpha: float = 0.2) -> None:
-        super().__init__(model, schedule)
-        self.mix = v2.MixUp(alpha=alpha, num_classes=model.head.out_features)
+    alpha: float = 0.2
+
+    def __init__(self, model: Classifier, schedule: Schedule, **settings: Any) -> None:
+        super().__init__(model, schedule, **settings)
+        self.mix = v2.MixUp(alpha=self.alpha, num_classes=model.head.out_features)
 
     def step(self, labelled: Batch) -> dict[str, Tensor]:  # type: ignore[override]
         """L = L_ce of the mixed batch with its soft labels."""

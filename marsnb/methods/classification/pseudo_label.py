@@ -6,9 +6,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from marsnb.methods.classification import METHODS
-from marsnb.methods.classification._parts import Batch, ClassificationMethod, Schedule
+from marsnb.methods.classification._parts import Batch, ClassificationMethod
 from marsnb.models.batchnorm import untracked_batchnorm
-from marsnb.models.classifier import Classifier
 
 
 def masked_pseudo_cross_entropy(logits: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
@@ -44,8 +43,6 @@ class PseudoLabel(ClassificationMethod):
     normalisation alone, as in USB.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         weight: of the unlabelled term once it is warm (USB: 1).
         threshold: least top probability, 0 to 1, of an image that is used (USB: 0.95; Lee: none).
         warmup: share of training over which the weight rises linearly from 0 (USB: 0.4); 0 for none.
@@ -56,19 +53,9 @@ class PseudoLabel(ClassificationMethod):
 
     streams: ClassVar[tuple[str, ...]] = ("labelled", "unlabelled")
 
-    def __init__(
-        self,
-        model: Classifier,
-        schedule: Schedule,
-        *,
-        weight: float = 1.0,
-        threshold: float = 0.95,
-        warmup: float = 0.4,
-    ) -> None:
-        super().__init__(model, schedule)
-        self.weight = weight
-        self.threshold = threshold
-        self.warmup = warmup
+    weight: float = 1.0
+    threshold: float = 0.95
+    warmup: float = 0.4
 
     def ramp(self) -> float:
         """Share of the weight that counts now, 0 to 1."""

@@ -1,6 +1,6 @@
 """S4L with jigsaw puzzles: tell in which order the patches of an image come."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -32,8 +32,6 @@ class S4LJigsaw(ClassificationMethod):
     to 32 by bilinear interpolation: the backbone's strides divide by 32, and would leave less than one cell.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         weight: of the jigsaw term (S4L for rotation: 1; for jigsaw none is given).
         permutations: orders to tell apart (reference: 100).
         permutations_per_image: orders shown of each image at a step (reference: 8).
@@ -48,25 +46,19 @@ class S4LJigsaw(ClassificationMethod):
     pixels = ("labelled", "unlabelled")
     orders: Tensor
 
-    def __init__(
-        self,
-        model: Classifier,
-        schedule: Schedule,
-        *,
-        weight: float = 1.0,
-        permutations: int = 100,
-        permutations_per_image: int = 8,
-        embed: int = 128,
-        jitter: float = 0.25,
-    ) -> None:
-        super().__init__(model, schedule)
-        self.weight = weight
-        self.jitter = jitter
-        self.shown = min(permutations_per_image, permutations)
-        orders = max_hamming_permutations(permutations, GRID * GRID, PERMUTATIONS_SEED)
+    weight: float = 1.0
+    permutations: int = 100
+    permutations_per_image: int = 8
+    embed: int = 128
+    jitter: float = 0.25
+
+    def __init__(self, model: Classifier, schedule: Schedule, **settings: Any) -> None:
+        super().__init__(model, schedule, **settings)
+        self.shown = min(self.permutations_per_image, self.permutations)
+        orders = max_hamming_permutations(self.permutations, GRID * GRID, PERMUTATIONS_SEED)
         self.register_buffer("orders", torch.from_numpy(orders))  # (P, 9)
-        self.embed_patch = nn.Linear(model.head.in_features, embed)
-        self.order_head = nn.Linear(GRID * GRID * embed, permutations)
+        self.embed_patch = nn.Linear(model.head.in_features, self.embed)
+        self.order_head = nn.Linear(GRID * GRID * self.embed, self.permutations)
 
     def embed_patches(self, images: Tensor) -> Tensor:
         """Embeddings of the patches in their places, ``(B, 3, S, S)`` to ``(B, 9, E)``."""

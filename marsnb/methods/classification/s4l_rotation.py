@@ -1,6 +1,6 @@
 """S4L with rotation: tell by how many quarter turns an image was turned."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -40,8 +40,6 @@ class S4LRotation(ClassificationMethod):
     prediction over the four rotations of a test image; here the upright image alone is scored.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         weight: of the rotation term (S4L: 1).
 
     Reference: Zhai et al., S4L, arXiv 1905.03670; Gidaris et al., arXiv 1803.07728.
@@ -53,9 +51,10 @@ class S4LRotation(ClassificationMethod):
     # departure: not scored on the average of four rotations as in S4L; every method of the project is scored by one
     # pass of the upright image, so that none has more computation at the test than another.
 
-    def __init__(self, model: Classifier, schedule: Schedule, *, weight: float = 1.0) -> None:
-        super().__init__(model, schedule)
-        self.weight = weight
+    weight: float = 1.0
+
+    def __init__(self, model: Classifier, schedule: Schedule, **settings: Any) -> None:
+        super().__init__(model, schedule, **settings)
         self.rotation_head = nn.Linear(model.head.in_features, TURNS)
 
     def step(self, labelled: Batch, unlabelled: Batch) -> dict[str, Tensor]:  # type: ignore[override]

@@ -7,8 +7,7 @@ from torch import Tensor
 from marsnb.losses.inter_class import inter_class
 from marsnb.losses.similarity import similarity
 from marsnb.methods.classification import METHODS
-from marsnb.methods.classification._parts import Batch, ClassificationMethod, PairBatch, Schedule
-from marsnb.models.classifier import Classifier
+from marsnb.methods.classification._parts import Batch, ClassificationMethod, PairBatch
 
 
 @METHODS.register("semi_supervised")
@@ -16,8 +15,6 @@ class SemiSupervised(ClassificationMethod):
     """Cross entropy, L_s on class-paired batches and L_u on unlabelled images (the paper's "Ours").
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         weight_s: lambda_s (paper: 1).
         weight_u: lambda_u (paper: 0.2).
         temperature: tau of Eq. 2 (paper: 0.2).
@@ -28,19 +25,9 @@ class SemiSupervised(ClassificationMethod):
     streams: ClassVar[tuple[str, ...]] = ("labelled", "class_pairs", "unlabelled_pairs")
     embedding: ClassVar[str] = "embed_u"
 
-    def __init__(
-        self,
-        model: Classifier,
-        schedule: Schedule,
-        *,
-        weight_s: float = 1.0,
-        weight_u: float = 0.2,
-        temperature: float = 0.2,
-    ) -> None:
-        super().__init__(model, schedule)
-        self.weight_s = weight_s
-        self.weight_u = weight_u
-        self.temperature = temperature
+    weight_s: float = 1.0
+    weight_u: float = 0.2
+    temperature: float = 0.2
 
     def step(  # type: ignore[override]
         self, labelled: Batch, class_pairs: PairBatch, unlabelled_pairs: PairBatch

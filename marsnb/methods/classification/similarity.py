@@ -6,8 +6,7 @@ from torch import Tensor
 
 from marsnb.losses.similarity import similarity
 from marsnb.methods.classification import METHODS
-from marsnb.methods.classification._parts import Batch, ClassificationMethod, PairBatch, Schedule
-from marsnb.models.classifier import Classifier
+from marsnb.methods.classification._parts import Batch, ClassificationMethod, PairBatch
 
 
 @METHODS.register("similarity")
@@ -15,8 +14,6 @@ class SimilarityMethod(ClassificationMethod):
     """Cross entropy and L_u on unlabelled images (Table 4, "+ L_u").
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         weight_u: lambda_u of Eq. 5 (paper: 0.2).
 
     Reference: paper, Eq. 3.
@@ -25,9 +22,7 @@ class SimilarityMethod(ClassificationMethod):
     streams: ClassVar[tuple[str, ...]] = ("labelled", "unlabelled_pairs")
     embedding: ClassVar[str] = "embed_u"
 
-    def __init__(self, model: Classifier, schedule: Schedule, *, weight_u: float = 0.2) -> None:
-        super().__init__(model, schedule)
-        self.weight_u = weight_u
+    weight_u: float = 0.2
 
     def step(self, labelled: Batch, unlabelled_pairs: PairBatch) -> dict[str, Tensor]:  # type: ignore[override]
         """L = L_ce + lambda_u * L_u."""

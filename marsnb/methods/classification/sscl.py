@@ -1,7 +1,7 @@
 """SsCL: a classifier and a contrastive branch that correct each other, in our own reading."""
 
 import copy
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -73,8 +73,6 @@ class SsCL(ClassificationMethod):
     (frozen if the model's is). Distances are cosines, in float32.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         weight_pseudo: of the cross entropy on unlabelled images.
         weight_contrast: of the contrast; as the paper's lambda_u.
         temperature: divides the cosines (MoCo v2: 0.2).
@@ -92,26 +90,20 @@ class SsCL(ClassificationMethod):
     chances: Tensor
     filled: Tensor
 
-    def __init__(
-        self,
-        model: Classifier,
-        schedule: Schedule,
-        *,
-        weight_pseudo: float = 1.0,
-        weight_contrast: float = 0.2,
-        temperature: float = 0.2,
-        queue: int = 256,
-        momentum: float = 0.99,
-        threshold: float = 0.95,
-        mix: float = 0.5,
-    ) -> None:
-        super().__init__(model, schedule)
-        self.weight_pseudo, self.weight_contrast = weight_pseudo, weight_contrast
-        self.temperature, self.momentum, self.threshold, self.mix = temperature, momentum, threshold, mix
+    weight_pseudo: float = 1.0
+    weight_contrast: float = 0.2
+    temperature: float = 0.2
+    queue: int = 256
+    momentum: float = 0.99
+    threshold: float = 0.95
+    mix: float = 0.5
+
+    def __init__(self, model: Classifier, schedule: Schedule, **settings: Any) -> None:
+        super().__init__(model, schedule, **settings)
         self.key = copy.deepcopy(model).requires_grad_(False)
         width = model.project_u(torch.zeros(1, model.head.in_features)).shape[1]
-        self.register_buffer("keys", torch.zeros(queue, width))  # newest first
-        self.register_buffer("chances", torch.zeros(queue, model.head.out_features))
+        self.register_buffer("keys", torch.zeros(self.queue, width))  # newest first
+        self.register_buffer("chances", torch.zeros(self.queue, model.head.out_features))
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()

@@ -1,5 +1,7 @@
 """Cross entropy and triplet loss."""
 
+from typing import Any
+
 from pytorch_metric_learning.losses import TripletMarginLoss
 from pytorch_metric_learning.miners import TripletMarginMiner
 from torch import Tensor
@@ -20,19 +22,19 @@ class TripletLoss(ClassificationMethod):
     another margin (0.05) and no selection.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         weight: of the triplet loss (the reference has no other loss: 1).
         margin: between Euclidean distances on the unit sphere (reference: 0.2, between squared ones).
 
     Reference: Schroff et al., FaceNet, arXiv 1503.03832, Eq. 3-4.
     """
 
-    def __init__(self, model: Classifier, schedule: Schedule, *, weight: float = 1.0, margin: float = 0.2) -> None:
-        super().__init__(model, schedule)
-        self.weight = weight
-        self.select = TripletMarginMiner(margin=margin, type_of_triplets="semihard")
-        self.triplet = TripletMarginLoss(margin=margin)  # both on unit vectors, by the library's default distance
+    weight: float = 1.0
+    margin: float = 0.2
+
+    def __init__(self, model: Classifier, schedule: Schedule, **settings: Any) -> None:
+        super().__init__(model, schedule, **settings)
+        self.select = TripletMarginMiner(margin=self.margin, type_of_triplets="semihard")
+        self.triplet = TripletMarginLoss(margin=self.margin)  # both on unit vectors, by the library's default distance
 
     def triplets(self, features: Tensor, labels: Tensor) -> Tensor:
         """Mean over the semi-hard triplets of a batch; 0, with a gradient of 0, where there are none."""

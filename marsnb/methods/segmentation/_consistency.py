@@ -93,8 +93,6 @@ class TeacherMethod(SegmentationMethod):
     holds, though it would do no harm, so that rows differ in the mixing alone.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         weight: of the unlabelled term (ClassMix, CutMix for segmentation, ReCo: 1).
         decay: of the teacher (the same three: 0.99).
         threshold: confidence of a sure pixel (CutMix for segmentation, ReCo: 0.97; ClassMix: 0.968).
@@ -107,18 +105,13 @@ class TeacherMethod(SegmentationMethod):
     pixels: tuple[str, ...] = ("unlabelled",)
     mixing = "none"
 
-    def __init__(
-        self,
-        model: Segmenter,
-        schedule: PolySchedule,
-        *,
-        weight: float = 1.0,
-        decay: float = 0.99,
-        threshold: float = 0.97,
-    ) -> None:
-        super().__init__(model, schedule)
-        self.weight, self.threshold = weight, threshold
-        self.teacher = EMA(model, decay)
+    weight: float = 1.0
+    decay: float = 0.99
+    threshold: float = 0.97
+
+    def __init__(self, model: Segmenter, schedule: PolySchedule, **settings: Any) -> None:
+        super().__init__(model, schedule, **settings)
+        self.teacher = EMA(model, self.decay)
 
     @torch.no_grad()
     def pseudo_batch(self, images: Any) -> PseudoBatch:

@@ -53,8 +53,6 @@ class CCT(SegmentationMethod):
     are drawn per image.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         weight: of the agreement once it is warm (reference: 30).
         warmup: share of training over which it rises from about 0 (reference: 0.1).
         decoders: of each of the four cheap perturbations (reference: 6); of the two masks and the adversarial one there
@@ -63,22 +61,17 @@ class CCT(SegmentationMethod):
     Reference: Ouali et al., Semi-supervised semantic segmentation with cross-consistency training, arXiv 2003.09005.
     """
 
-    def __init__(
-        self,
-        model: Segmenter,
-        schedule: PolySchedule,
-        *,
-        weight: float = 30.0,
-        warmup: float = 0.1,
-        decoders: int = MOST,
-    ) -> None:
-        super().__init__(model, schedule)
-        self.weight, self.warmup = weight, warmup
+    weight: float = 30.0
+    warmup: float = 0.1
+    decoders: int = MOST
+
+    def __init__(self, model: Segmenter, schedule: PolySchedule, **settings: Any) -> None:
+        super().__init__(model, schedule, **settings)
         width = next(model.head.parameters()).shape[1]  # of (C, width, 1, 1)
         self.auxiliary = nn.ModuleDict(
             {
                 name: nn.ModuleList(
-                    auxiliary_decoder(width, model.num_classes) for _ in range(max(1, decoders * number // MOST))
+                    auxiliary_decoder(width, model.num_classes) for _ in range(max(1, self.decoders * number // MOST))
                 )
                 for name, (_, number) in PERTURBATIONS.items()
             }

@@ -3,8 +3,7 @@
 from torch import Tensor
 
 from marsnb.methods.segmentation import METHODS
-from marsnb.methods.segmentation._parts import MaskBatch, PolySchedule, SegmentationMethod
-from marsnb.models.segmenter import Segmenter
+from marsnb.methods.segmentation._parts import MaskBatch, SegmentationMethod
 
 
 @METHODS.register("cross_entropy")
@@ -12,17 +11,13 @@ class CrossEntropy(SegmentationMethod):
     """Cross entropy alone, for as many epochs as the paper's steps with cross entropy take together.
 
     Args:
-        model: backbone and heads; the contrastive head is not used.
-        schedule: learning rates.
         step_count: steps of the run's epochs each, the rate beginning anew with each (2, as the paper's method has with
             cross entropy).
 
     Reference: paper, Eq. 8 and Table 9, "Baseline".
     """
 
-    def __init__(self, model: Segmenter, schedule: PolySchedule, *, step_count: int = 2) -> None:
-        super().__init__(model, schedule)
-        self.step_count = step_count
+    step_count: int = 2
 
     @property
     def steps(self) -> tuple[str, ...]:

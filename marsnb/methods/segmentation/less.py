@@ -1,5 +1,7 @@
 """LESS: pretraining by contrast between pixels, then fine-tuning, then pseudo labels that stay as they are."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -29,8 +31,6 @@ class LESS(SegmentationMethod):
     pretraining reaches the backbone, as in the paper's own method.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         pairs: where positives come from: "within" the image, or "cross" (from a partner, too).
         temperature: divides the cosines (reference: 0.07).
         grid: edge of the grid that features and labels are brought to, elements (reference: left to its user).
@@ -39,20 +39,15 @@ class LESS(SegmentationMethod):
     Reference: Zhao et al., Contrastive learning for label efficient semantic segmentation, arXiv 2012.06985.
     """
 
-    def __init__(
-        self,
-        model: Segmenter,
-        schedule: PolySchedule,
-        *,
-        pairs: str = "within",
-        temperature: float = 0.07,
-        grid: int = 16,
-        threshold: float = THRESHOLD,
-    ) -> None:
-        super().__init__(model, schedule)
-        if pairs not in PAIRS:
-            raise RecipeError(f"method setting 'pairs' is {pairs!r}; known: {', '.join(PAIRS)}")
-        self.pairs, self.temperature, self.grid, self.threshold = pairs, temperature, grid, threshold
+    pairs: str = "within"
+    temperature: float = 0.07
+    grid: int = 16
+    threshold: float = THRESHOLD
+
+    def __init__(self, model: Segmenter, schedule: PolySchedule, **settings: Any) -> None:
+        super().__init__(model, schedule, **settings)
+        if self.pairs not in PAIRS:
+            raise RecipeError(f"method setting 'pairs' is {self.pairs!r}; known: {', '.join(PAIRS)}")
         self.labeller = EMA(model, decay=0.0)
 
     @property

@@ -1,5 +1,7 @@
 """Mean Teacher: noisy images have to give the probabilities of a slow copy of the network."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -27,8 +29,6 @@ class MeanTeacher(SegmentationMethod):
     AI4Mars at 96 px, 192 steps left it at a constant answer (6.57 mIoU). At 10 the pull is a tenth, and labels lead.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         weight: of the difference once it is warm (reference, CIFAR-10: 100).
         decay: of the teacher (reference: 0.99 at first, 0.999 later; the other methods here: 0.99).
         noise: standard deviation of what is added to the normalised images (reference: 0.15).
@@ -39,19 +39,14 @@ class MeanTeacher(SegmentationMethod):
 
     pixels = ("labelled",)
 
-    def __init__(
-        self,
-        model: Segmenter,
-        schedule: PolySchedule,
-        *,
-        weight: float = 100.0,
-        decay: float = 0.99,
-        noise: float = 0.15,
-        warmup: float = 0.1,
-    ) -> None:
-        super().__init__(model, schedule)
-        self.weight, self.noise, self.warmup = weight, noise, warmup
-        self.teacher = EMA(model, decay)
+    weight: float = 100.0
+    decay: float = 0.99
+    noise: float = 0.15
+    warmup: float = 0.1
+
+    def __init__(self, model: Segmenter, schedule: PolySchedule, **settings: Any) -> None:
+        super().__init__(model, schedule, **settings)
+        self.teacher = EMA(model, self.decay)
 
     def noisy(self, images: Tensor) -> Tensor:
         """A noisy copy of ``images``, ``(B, 3, H, W)``; the noise is grey, as Navcam's images are."""

@@ -1,5 +1,7 @@
 """ReCo: an EMA teacher's pseudo labels, and contrast between hard pixels and the classes they are confused with."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -22,8 +24,6 @@ class ReCo(TeacherMethod):
     constants, as in its code; a query is hard by the student's probability of its label or pseudo label.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         mixing: of the images that the teacher labels: none, cutout, cutmix or classmix.
         weight: of the pseudo labels (reference: 1).
         weight_reco: of the contrast (reference: 1).
@@ -36,26 +36,20 @@ class ReCo(TeacherMethod):
     Reference: Liu et al., Bootstrapping semantic segmentation with regional contrast, arXiv 2104.04465.
     """
 
-    def __init__(
-        self,
-        model: Segmenter,
-        schedule: PolySchedule,
-        *,
-        mixing: str = "none",
-        weight: float = 1.0,
-        weight_reco: float = 1.0,
-        decay: float = 0.99,
-        threshold: float = 0.97,
-        weak: float = 0.7,
-        temperature: float = 0.5,
-        queries: int = 256,
-        keys: int = 512,
-    ) -> None:
-        super().__init__(model, schedule, weight=weight, decay=decay, threshold=threshold)
-        self.mixing = checked_mixing(mixing)
+    mixing: str = "none"
+    weight: float = 1.0
+    weight_reco: float = 1.0
+    decay: float = 0.99
+    threshold: float = 0.97
+    weak: float = 0.7
+    temperature: float = 0.5
+    queries: int = 256
+    keys: int = 512
+
+    def __init__(self, model: Segmenter, schedule: PolySchedule, **settings: Any) -> None:
+        super().__init__(model, schedule, **settings)
+        self.mixing = checked_mixing(self.mixing)
         self.pixels = () if self.mixing == "none" else ("unlabelled",)
-        self.weight_reco, self.weak, self.temperature = weight_reco, weak, temperature
-        self.queries, self.keys = queries, keys
 
     def contrast_of(self, embeddings: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         """The contrast over all pixels with a label.

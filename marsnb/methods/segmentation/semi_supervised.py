@@ -1,5 +1,7 @@
 """The paper's full model for segmentation, in three steps; Table 9's ablations are its switches."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -20,8 +22,6 @@ class SemiSupervised(SegmentationMethod):
     predicted by the network as it is, on the batch as it is augmented, at every step.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates.
         weight_s: lambda_seg^s, of the contrast beside cross entropy (paper: 0.001). Alone, it has weight 1.
         temperature: tau of Eq. 7 (paper: 0.07).
         threshold: confidence that a pseudo label must exceed (paper: 0.9).
@@ -33,25 +33,17 @@ class SemiSupervised(SegmentationMethod):
     Reference: paper, Eq. 7, Eq. 9, sections 5.2 and 5.3.
     """
 
-    def __init__(
-        self,
-        model: Segmenter,
-        schedule: PolySchedule,
-        *,
-        weight_s: float = 0.001,
-        temperature: float = 0.07,
-        threshold: float = 0.9,
-        queue: int = 32,
-        pretrain: bool = True,
-        contrast: bool = True,
-        pseudo_labels: bool = True,
-    ) -> None:
-        super().__init__(model, schedule)
-        self.weight_s = weight_s
-        self.temperature = temperature
-        self.threshold = threshold
-        self.pretrain, self.contrast, self.pseudo_labels = pretrain, contrast, pseudo_labels
-        self.bank = MemoryBank(model.num_classes, model.embedding_dim, queue)
+    weight_s: float = 0.001
+    temperature: float = 0.07
+    threshold: float = 0.9
+    queue: int = 32
+    pretrain: bool = True
+    contrast: bool = True
+    pseudo_labels: bool = True
+
+    def __init__(self, model: Segmenter, schedule: PolySchedule, **settings: Any) -> None:
+        super().__init__(model, schedule, **settings)
+        self.bank = MemoryBank(model.num_classes, model.embedding_dim, self.queue)
 
     @property
     def steps(self) -> tuple[str, ...]:
