@@ -40,6 +40,7 @@ def run(
     seed: Annotated[list[int] | None, typer.Option(min=0, help="Only this seed; may be given again.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs side by side, each a process of its own.")] = 1,
     device: Device = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="Devices that share each run, which has its batch split.")] = 1,
     score_every: Annotated[int, typer.Option(min=1, help="Score every so many epochs; the last always.")] = 1,
 ) -> None:
     """Train the rows of tables that the ledger lacks, every row's seed 0 first.
@@ -51,9 +52,11 @@ def run(
 
     if row and len(table) > 1:
         raise MarsnbError("--row goes with one --table: give one")
+    if devices > 1 and jobs > 1:
+        raise MarsnbError("--devices shares one run at a time: leave --jobs out")
     which = seed if seed else range(seeds or load_profile(profile).seeds)
     wanted = jobs_of(table, profile, row, which)
-    fresh = run_queue(wanted, profile, side_by_side=jobs, device=device, score_every=score_every)
+    fresh = run_queue(wanted, profile, side_by_side=jobs, device=device, devices=devices, score_every=score_every)
     typer.echo("\n".join(measured_lines(wanted, profile, fresh)))
 
 

@@ -84,6 +84,7 @@ def run_queue(
     *,
     side_by_side: int = 1,
     device: str = "auto",
+    devices: int = 1,
     score_every: int = 1,
     say: Callable[[str], None] | None = None,
 ) -> list[Job]:
@@ -97,6 +98,7 @@ def run_queue(
         profile: whose ledger is filled.
         side_by_side: runs at a time.
         device: see ``run``.
+        devices: see ``run``; more than one go with one run at a time.
         score_every: see ``run``.
         say: takes each line of progress, of which there are none for a single run; prints it if ``None``.
 
@@ -115,8 +117,9 @@ def run_queue(
     if side_by_side == 1 or len(left) < 2:
         for at, job in enumerate(left):
             result = run(
-                job.spec, profile, recipe=job.recipe, device=device, score_every=score_every, label=_label(job)
-            )
+                job.spec, profile, recipe=job.recipe, device=device, devices=devices, score_every=score_every,
+                label=_label(job),
+            )  # fmt: skip
             if at + 1 < len(left):
                 rest = _hours(left[at + 1 :], profile, 1)
                 say(f"[{at + 1}/{len(left)}] {_label(job)}  {_headline(job, result.metrics)}  {rest}")

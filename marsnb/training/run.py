@@ -20,11 +20,11 @@ from marsnb.errors import TrainingError
 from marsnb.files import locked, write_whole
 from marsnb.memory import keep_freed_memory
 from marsnb.recipes import load_profile, load_table
-from marsnb.training import classification, ledger, segmentation
+from marsnb.training import classification, ledger, parallel, segmentation
 from marsnb.training.provenance import commit, device_name, versions
 from marsnb.training.recorder import CHECKPOINT, Recorder
 from marsnb.training.spec import RunSpec, make_spec, resolve, row_runs
-from marsnb.training.trainer import make_trainer
+from marsnb.training.trainer import compile_model, make_trainer
 from marsnb.training.work import Prepares, Work
 
 __all__ = ["Result", "RunSpec", "make_spec", "resolve", "row_runs", "run", "run_table"]
@@ -98,8 +98,10 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
 
 
-def _fit(work: Work, recorder: Recorder, spec: RunSpec, device: torch.device) -> None:
-    trainer = make_trainer(device, spec.precision, work.epochs, [recorder], recorder.folder)
+def _fit(work: Work, recorder: Recorder, spec: RunSpec, device: torch.device, devices: int) -> None:
+    trainer = make_trainer(device, spec.precision, work.epochs, [recorder], recorder.folder, devices)
+    if spec.compile:
+        compile_model(work.method.model)
     last = recorder.folder / CHECKPOINT
     try:
         trainer.fit(work.method, work.batches, ckpt_path=str(last) if last.exists() else None, weights_only=True)
@@ -118,6 +120,7 @@ def run(
     *,
     recipe: str = "",
     device: str = "auto",
+    devices: int = 1,
     label: str | None = None,
     score_every: int = 1,
 ) -> Result:
@@ -128,13 +131,14 @@ def run(
         profile: whose ledger it is entered in.
         recipe: the row it was started for, e.g. ``table04/final``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        devices: that share each step, a process for each, which has its part of the batch.
         label: what the display calls it.
         score_every: epochs from one scoring to the next, for the curves; it changes nothing else.
 
     Raises:
         DataError: the images are missing or damaged.
         RecipeError: an unknown data set, backbone or start.
-        TrainingError: the loss is not finite (no ledger line is written).
+        TrainingError: the loss is not finite (no ledger line is written), or the run cannot be shared among devices.
     """
     _quiet()
     keep_freed_memory()
@@ -144,10 +148,16 @@ def run(
     with locked(paths.runs() / f"{run_id}.lock", f"another process is training {run_id}: waiting for it"):
         fresh = run_id not in ledger.measured(profile)
         if fresh:
+            where = pick_device(device)
+            if devices > 1:
+                parallel.refuse(spec, where, devices)
             folder.mkdir(parents=True, exist_ok=True)
-            name = label or recipe or spec.method
-            with threads(spec.threads):
-                _train(spec, data, run_id, fingerprint, profile, recipe, pick_device(device), name, score_every)
+            rest = run_id, fingerprint, profile, recipe, where, label or recipe or spec.method, score_every, devices
+            if devices > 1:
+                parallel.spread(devices, _train_part, spec, *rest)
+            else:
+                with threads(spec.threads):
+                    _train(spec, data, *rest)
     metrics, curves = ledger.read(profile), ledger.read_curves(profile)
     mine = curves[curves["run_id"] == run_id].drop(columns="run_id").reset_index(drop=True)
     return Result(run_id, metrics[metrics["run_id"] == run_id].reset_index(drop=True), mine, folder, fresh)
@@ -163,12 +173,16 @@ def _train(
     device: torch.device,
     label: str,
     score_every: int,
+    devices: int,
+    rank: int = 0,
 ) -> None:
     folder = paths.runs() / run_id
     measured_by = commit()  # before training: the code that runs is the code of now
     work = work_of(spec).prepare(spec, data, device)
     recorder = Recorder(work, folder, label, score_every)
-    _fit(work, recorder, spec, device)
+    _fit(work, recorder, spec, device, devices)
+    if rank:
+        return
     work.method.to(device)
     scores = work.score(work.method, device)
     work.keep(scores, folder)
@@ -187,7 +201,7 @@ def _train(
         "seed": spec.seed,
         "epochs": work.epochs,
         "steps": work.epochs * work.batches.steps,
-        "device": device_name(device),
+        "device": device_name(device) if devices == 1 else f"{devices} x {device_name(device)}",
         "seconds": round(recorder.seconds, 1),
         "images_per_s": round(recorder.images / max(recorder.seconds, 1e-9), 1),
         "peak_memory": _peak_memory(device),
@@ -201,6 +215,27 @@ def _train(
         for metric, (value, n) in s.metrics(work.class_names).items()
     ]
     ledger.append(profile, rows, [{"run_id": run_id, **point} for point in recorder.curves])
+
+
+def _train_part(
+    rank: int,
+    spec: RunSpec,
+    run_id: str,
+    fingerprint: str,
+    profile: str,
+    recipe: str,
+    device: torch.device,
+    *rest: Any,
+) -> None:
+    """``_train`` in one of the processes of a run."""
+    _quiet()
+    keep_freed_memory()
+    if device.type == "cuda":
+        device = torch.device("cuda", rank)
+        torch.cuda.set_device(device)
+    with threads(spec.threads):
+        data = work_of(spec).open_data(spec)
+        _train(spec, data, run_id, fingerprint, profile, recipe, device, *rest, rank)
 
 
 def _peak_memory(device: torch.device) -> int:

@@ -27,6 +27,7 @@ class SemiSupervised(ClassificationMethod):
 
     streams: ClassVar[tuple[str, ...]] = ("labelled", "class_pairs", "unlabelled_pairs")
     embedding: ClassVar[str] = "embed_u"
+    divisible: ClassVar[bool] = True
 
     def __init__(
         self,

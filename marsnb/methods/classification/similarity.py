@@ -24,6 +24,7 @@ class SimilarityMethod(ClassificationMethod):
 
     streams: ClassVar[tuple[str, ...]] = ("labelled", "unlabelled_pairs")
     embedding: ClassVar[str] = "embed_u"
+    divisible: ClassVar[bool] = True
 
     def __init__(self, model: Classifier, schedule: Schedule, *, weight_u: float = 0.2) -> None:
         super().__init__(model, schedule)

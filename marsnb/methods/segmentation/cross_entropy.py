@@ -1,5 +1,7 @@
 """The baseline: cross entropy on labelled pixels."""
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from marsnb.methods.segmentation import METHODS
@@ -19,6 +21,8 @@ class CrossEntropy(SegmentationMethod):
 
     Reference: paper, Eq. 8 and Table 9, "Baseline".
     """
+
+    divisible: ClassVar[bool] = True
 
     def __init__(self, model: Segmenter, schedule: PolySchedule, *, step_count: int = 2) -> None:
         super().__init__(model, schedule)

@@ -1,0 +1,100 @@
+"""One run on several devices: a process each, which share the steps of training."""
+
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import multiprocessing
+
+from marsnb.data.streams import STREAMS
+from marsnb.errors import MarsnbError, TrainingError
+from marsnb.methods import methods_of
+from marsnb.processes import end_with_parent, kill, temporary_folder
+
+LEAST = 2
+"""Images of a batch that a process needs at least, for batch normalisation."""
+STOPPED = 130
+"""Exit code of a process that Ctrl-C ended."""
+PATIENCE = 5.0
+"""Seconds that processes have to end after one of them failed."""
+
+
+def refuse(spec: Any, device: torch.device, devices: int) -> None:
+    """Raise ``TrainingError`` where a run cannot be shared among so many devices."""
+    method = methods_of(spec.task)[spec.method]
+    sources = {STREAMS[name].batch for name in method.streams} if spec.task == "classification" else {"labelled"}
+    sizes = {f"batch_{name}": getattr(spec, f"batch_{name}") for name in sorted(sources - {"classes"})}
+    reasons = [
+        f"{name} {size} is not {devices} equal parts of at least {LEAST}: choose another number of devices"
+        for name, size in sizes.items()
+        if size % devices or size // devices < LEAST
+    ]
+    if not method.divisible:
+        known = ", ".join(name for name, m in methods_of(spec.task).items() if m.divisible)
+        reasons.insert(0, f"method {spec.method!r} trains on one device only; on several: {known}")
+    if spec.compile:
+        reasons.append("a compiled run takes one device: set compile to false")
+    if device.type not in ("cpu", "cuda") or device.index is not None:
+        reasons.append(f"device {str(device)!r} is one device: choose cpu or cuda")
+    elif device.type == "cuda" and torch.cuda.device_count() < devices:
+        reasons.append(f"{devices} devices were asked for, but this machine has {torch.cuda.device_count()}")
+    if reasons:
+        raise TrainingError(reasons[0])
+
+
+def spread(devices: int, work: Callable[..., None], *arguments: Any) -> None:
+    """Run ``work(rank, *arguments)`` in ``devices`` processes, and wait for all.
+
+    Args:
+        devices: how many.
+        work: a function of a module, in whose processes ``pytorch_lightning`` finds the others.
+        arguments: that can be pickled.
+
+    Raises:
+        MarsnbError: of the first process that raised one.
+        TrainingError: a process was killed.
+        KeyboardInterrupt: a process was stopped by it.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with temporary_folder() as folder:
+        started = multiprocessing.spawn(
+            _begin, (devices, port, folder, work, arguments), nprocs=devices, join=False
+        )  # fmt: skip
+        try:
+            while not started.join(grace_period=PATIENCE):
+                pass
+        except multiprocessing.ProcessExitedException as error:
+            said = sorted(folder.glob("*.error"))
+            if said:
+                raise TrainingError(said[0].read_text(encoding="utf-8")) from None
+            if error.exit_code == STOPPED:
+                raise KeyboardInterrupt from None
+            raise TrainingError(
+                f"process {error.error_index} of {devices} was killed, most likely for want of memory; "
+                f"the same command goes on from the last epoch"
+            ) from None
+        finally:
+            for process in started.processes:
+                if process.is_alive():
+                    kill(process.pid)
+
+
+def _begin(
+    rank: int, devices: int, port: int, folder: Path, work: Callable[..., None], arguments: tuple[Any, ...]
+) -> None:
+    end_with_parent()
+    os.environ |= {"LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(max(1, torch.get_num_threads() // devices))
+    try:
+        work(rank, *arguments)
+    except MarsnbError as error:
+        (folder / f"{rank}.error").write_text(str(error), encoding="utf-8")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(STOPPED)
