@@ -25,7 +25,8 @@ PATIENCE = 5.0
 
 def refuse(spec: Any, device: torch.device, devices: int) -> None:
     """Raise ``TrainingError`` where a run cannot be shared among so many devices."""
-    method = methods_of(spec.task)[spec.method]
+    methods = methods_of(spec.task)
+    method = methods[spec.method]
     sources = {STREAMS[name].batch for name in method.streams} if spec.task == "classification" else {"labelled"}
     sizes = {f"batch_{name}": getattr(spec, f"batch_{name}") for name in sorted(sources - {"classes"})}
     reasons = [
@@ -34,7 +35,7 @@ def refuse(spec: Any, device: torch.device, devices: int) -> None:
         if size % devices or size // devices < LEAST
     ]
     if not method.divisible:
-        known = ", ".join(name for name, m in methods_of(spec.task).items() if m.divisible)
+        known = ", ".join(name for name in methods if methods[name].divisible)
         reasons.insert(0, f"method {spec.method!r} trains on one device only; on several: {known}")
     if spec.compile:
         reasons.append("a compiled run takes one device: set compile to false")
