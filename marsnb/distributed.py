@@ -1,4 +1,4 @@
-"""What makes the step of several processes that of one on the whole batch; in one process each function changes nothing.
+"""What makes the step of several processes that of one on the whole batch; in one process nothing changes.
 
 Each process has a contiguous part of the batch, in the order of the ranks, and the gradients of all are averaged. So
 the mean of the processes' losses must be the loss of the whole batch.

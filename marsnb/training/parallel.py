@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import multiprocessing
+from torch.multiprocessing.spawn import ProcessExitedException
+from torch.multiprocessing.spawn import spawn as start
 
 from marsnb.data.streams import STREAMS
 from marsnb.errors import MarsnbError, TrainingError
@@ -64,13 +65,13 @@ def spread(devices: int, work: Callable[..., None], *arguments: Any) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with temporary_folder() as folder:
-        started = multiprocessing.spawn(
+        started = start(
             _begin, (devices, port, folder, work, arguments), nprocs=devices, join=False
         )  # fmt: skip
         try:
             while not started.join(grace_period=PATIENCE):
                 pass
-        except multiprocessing.ProcessExitedException as error:
+        except ProcessExitedException as error:
             said = sorted(folder.glob("*.error"))
             if said:
                 raise TrainingError(said[0].read_text(encoding="utf-8")) from None

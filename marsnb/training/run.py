@@ -225,7 +225,9 @@ def _train_part(
     profile: str,
     recipe: str,
     device: torch.device,
-    *rest: Any,
+    label: str,
+    score_every: int,
+    devices: int,
 ) -> None:
     """``_train`` in one of the processes of a run."""
     _quiet()
@@ -235,7 +237,7 @@ def _train_part(
         torch.cuda.set_device(device)
     with threads(spec.threads):
         data = work_of(spec).open_data(spec)
-        _train(spec, data, run_id, fingerprint, profile, recipe, device, *rest, rank)
+        _train(spec, data, run_id, fingerprint, profile, recipe, device, label, score_every, devices, rank)
 
 
 def _peak_memory(device: torch.device) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 from pytorch_lightning.strategies import DDPStrategy
 
 from marsnb import distributed
@@ -90,7 +90,7 @@ def feeding(trainer: pl.Trainer | None) -> dict[str, Any]:
     """
     if trainer is None or trainer.strategy.root_device.type != "cuda":
         return {"batch_size": None}
-    return {"batch_size": None, "num_workers": 1, "prefetch_factor": 3, "pin_memory": True}
+    return {"batch_size": None, "num_workers": 1, "prefetch_factor": 2, "pin_memory": True}
 
 
 def part_seed(seed: int, step: int) -> int:

@@ -134,7 +134,7 @@ def test_a_shared_run_is_entered_once_and_survives_a_killed_process():
 
     killer = threading.Thread(target=kill_one)
     killer.start()
-    with pytest.raises(TrainingError, match="of 2 was killed.*goes on from the last epoch"):
+    with pytest.raises(TrainingError, match=r"of 2 was killed.*goes on from the last epoch"):
         run(spec, "smoke", device="cpu", devices=2)
     killer.join()
     assert not workers()
@@ -151,6 +151,7 @@ def workers():
 
 
 def test_a_loss_that_is_not_finite_is_told_as_with_one_process():
-    with pytest.raises(TrainingError, match="^loss became nan at step .*; no epoch had ended yet$"):
-        run(make_spec(**SEGMENTATION | {"method": "cross_entropy", "settings": {}, "lr": 1e30}), "smoke", device="cpu", devices=2)
+    with pytest.raises(TrainingError, match=r"^loss became nan at step .*; no epoch had ended yet$"):
+        fields = SEGMENTATION | {"method": "cross_entropy", "settings": {}, "lr": 1e30}
+        run(make_spec(**fields), "smoke", device="cpu", devices=2)
     assert ledger.read("smoke").empty
