@@ -47,6 +47,7 @@ def run(
     per_gpu: Annotated[int, typer.Option(min=1, help="With Ray, runs that share a GPU.")] = 1,
     again: Annotated[bool, typer.Option("--again", help="Train also what the ledger has, beside it.")] = False,
     device: Device = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="Devices that share each run, which has its batch split.")] = 1,
     score_every: Annotated[int, typer.Option(min=1, help="Score every so many epochs; the last always.")] = 1,
 ) -> None:
     """Train the rows of tables that the ledger lacks, every row's seed 0 first.
@@ -62,8 +63,10 @@ def run(
         raise MarsnbError(f"--on {on} is unknown: give --on ray, or leave it out")
     if not on and (address or per_gpu > 1):
         raise MarsnbError("--address and --per-gpu are Ray's: give --on ray with them")
+    if devices > 1 and (on or (jobs or 1) > 1):
+        raise MarsnbError("--devices shares one run at a time: leave --jobs and --on out")
     wanted = jobs_of(table, profile, row, seed if seed else range(seeds or load_profile(profile).seeds))
-    how, workers = How(profile, device, score_every, again), None
+    how, workers = How(profile, device, score_every, again, devices), None
     if on:
         from marsnb.training.cluster import OnRay
 

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from marsnb.distributed import share_of
+
 IGNORE_INDEX = 255
 """Label of a pixel without a class, as AI4Mars stores it."""
 ELEMENT_TEMPERATURE = 0.07
@@ -92,10 +94,10 @@ def expectation(losses: Tensor, counted: Tensor, reduction: str) -> Tensor:
     """
     losses = losses * counted  # (B, H, W)
     if reduction == "element":
-        return losses.sum() / counted.sum().clamp_min(1)
+        return losses.sum() / share_of(counted.sum())
     elements = counted.sum(dim=(1, 2))  # (B,)
     means = losses.sum(dim=(1, 2)) / elements.clamp_min(1)  # (B,), 0 for an image without a counted element
-    return means.sum() / (elements > 0).sum().clamp_min(1)
+    return means.sum() / share_of((elements > 0).sum())
 
 
 def unit(x: Tensor, dim: int) -> Tensor:

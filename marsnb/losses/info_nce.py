@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from marsnb.distributed import gathered
 from marsnb.losses import LOSSES, Loss, checked_temperature
 from marsnb.losses._pairs import TEMPERATURE, checked_pairs
 
@@ -34,7 +35,7 @@ def info_nce(z1: Tensor, z2: Tensor, temperature: float = TEMPERATURE) -> Tensor
     temperature = checked_temperature(temperature)
     # Without this, autocast would send the product below back to half precision.
     with torch.autocast(device_type=z1.device.type, enabled=False):
-        z1, z2 = checked_pairs(z1, z2)
+        z1, z2 = (gathered(z) for z in checked_pairs(z1, z2))  # rows of all processes are each other's negatives
         similarity = (
             F.normalize(z1, dim=1) @ F.normalize(z2, dim=1).T
         )  # (N, N), cosines; row: anchor, column: candidate

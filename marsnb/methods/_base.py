@@ -9,7 +9,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from marsnb.distributed import averaged
 from marsnb.errors import RecipeError, TrainingError
+from marsnb.models.batchnorm import synchronised_batchnorm
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Method(pl.LightningModule):
     pixels: tuple[str, ...] = ()
     """Streams that must come as images, since the method changes their pixels by its own hands (mixing, cutting,
     turning, adding noise); the others may come already through the model's frozen trunk."""
+    divisible: ClassVar[bool] = False
+    """Whether a step on several processes, each with its part of the batch, is the step of one on all of it."""
 
     def __init__(self, model: Any, schedule: Any, **settings: Any) -> None:
         super().__init__()
@@ -115,9 +119,9 @@ class Method(pl.LightningModule):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Lightning's hook: one step, guarded against a loss that is not finite."""
         self.progress = self.progress_at(batch_idx)
-        losses = self.step(**batch)
-        for name, value in losses.items():
-            scalar = float(value.detach())
+        with synchronised_batchnorm():
+            losses = self.step(**batch)
+        for name, scalar in zip(losses, averaged(torch.stack(list(losses.values()))).tolist(), strict=True):
             if not math.isfinite(scalar):
                 raise TrainingError(
                     f"{name} became {scalar} at step {self.global_step} (epoch {self.current_epoch}); "

@@ -5,6 +5,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from marsnb.distributed import gathered
 from marsnb.losses._elements import IGNORE_INDEX, checked_elements
 
 EntryOf = Literal["image", "batch"]
@@ -81,7 +82,8 @@ class MemoryBank(nn.Module):
     def enqueue(self, features: Tensor, labels: Tensor) -> None:
         """Store the average feature of each class that the images show; a class that none shows keeps its queue.
 
-        Images are taken in order, and nothing waits for an accelerator. No gradient is kept.
+        Images are taken in order, those of all processes where there are several, and nothing waits for an
+        accelerator. No gradient is kept.
 
         Args:
             features: feature maps, detached here, of any norm and any floating type.
@@ -104,6 +106,8 @@ class MemoryBank(nn.Module):
                 member = ((own.flatten() == every[:, None]) & (own.flatten() != self.ignore_index)).to(sums.dtype)
                 sums[i] = member @ image.flatten(1).T.to(sums.dtype)  # (C, HW) @ (HW, D)
                 counts[i] = member.sum(dim=1)
+        sums, counts = gathered(torch.cat([sums, counts[..., None]], dim=2), even=True).split([dim, 1], dim=2)
+        counts = counts[..., 0]
         if self.entry_of == "batch":
             sums, counts = sums.sum(dim=0, keepdim=True), counts.sum(dim=0, keepdim=True)  # (1, C, D), (1, C)
         for total, count in zip(sums, counts, strict=True):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from marsnb import distributed
 from marsnb.data.arrays import to_images, to_unit
 from marsnb.data.augment import AUGMENTATIONS
 from marsnb.data.bank import Bank
@@ -20,6 +21,7 @@ from marsnb.data.streams import STREAMS, batches, view_pairs
 from marsnb.errors import DataError
 from marsnb.methods.classification._parts import Batch, PairBatch
 from marsnb.training.spec import ClassificationSpec
+from marsnb.training.trainer import feeding, part_seed
 
 
 @dataclass
@@ -76,13 +78,14 @@ def training_list(data: ClassificationData, train_on: str) -> LabelledList:
 
 
 class _Epoch(IterableDataset):
-    """The batches of one epoch, by stream name, not yet augmented."""
+    """The batches of one epoch, by stream name, not yet augmented; of several processes each has its part of them."""
 
     def __init__(
         self, arrays: Arrays, streams: dict[str, int], spec: ClassificationSpec, epoch: int, steps: int
     ) -> None:
         self.arrays, self.streams, self.spec = arrays, streams, spec
         self.steps = range(epoch * steps, (epoch + 1) * steps)
+        self.rank, self.size = distributed.rank(), distributed.size()
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -104,9 +107,12 @@ class _Epoch(IterableDataset):
         seed, bank = self.spec.seed * 1000 + position, self.arrays.banks.get(name)
         drawn = batches(stream, labels, len(indices), sizes[stream.batch], self.steps, seed, groups)
         for step, (first, second) in zip(self.steps, drawn, strict=True):
-            item, same = {"labels": torch.from_numpy(labels[first])}, first is second
-            if bank is not None:
-                views = view_pairs(len(first), bank.views, step, seed, same)
+            same, mine = first is second, distributed.part(len(first), self.rank, self.size)
+            views = None if bank is None else view_pairs(len(first), bank.views, step, seed, same)
+            first, second = first[mine], second[mine]
+            item = {"labels": torch.from_numpy(labels[first])}
+            if bank is not None and views is not None:
+                views = views[0][mine], views[1][mine]
                 for key, chosen, view in zip(("first", "second")[: stream.views], (first, second), views, strict=False):
                     item[key] = to_images(bank.gather(indices[chosen], view)[0])
             else:
@@ -152,7 +158,7 @@ class Batches(pl.LightningDataModule):
         wanted = self.streams_at(epoch) if self.streams_at is not None else self.streams
         # A stream's place among all of the method's seeds it, also in a stage that leaves others out.
         streams = {name: place for place, name in enumerate(self.streams) if name in wanted}
-        return DataLoader(_Epoch(self.arrays, streams, self.spec, epoch, self.steps), batch_size=None)
+        return DataLoader(_Epoch(self.arrays, streams, self.spec, epoch, self.steps), **feeding(self.trainer))
 
     def augment(self, item: dict[str, Tensor], name: str) -> Batch | PairBatch:
         """One stream's raw batch, augmented: a ``Batch`` for one view, a ``PairBatch`` for two."""
@@ -168,7 +174,8 @@ class Batches(pl.LightningDataModule):
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Batch | PairBatch]:
         """Lightning's hook, on the device.
 
-        Augmentation is a function of the seed and the step, so a resumed run draws the same whatever came before.
+        Augmentation is a function of the seed, the step and the process's rank, so a resumed run draws the same
+        whatever came before.
         """
-        torch.manual_seed(self.spec.seed * 1_000_003 + batch.pop("step"))
+        torch.manual_seed(part_seed(self.spec.seed, batch.pop("step")))
         return {name: self.augment(item, name) for name, item in batch.items()}

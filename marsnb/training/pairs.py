@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from marsnb import distributed
 from marsnb.data.arrays import to_images, to_unit
 from marsnb.data.augment import MaskedAugmentation
 from marsnb.data.bank import Bank
@@ -20,6 +21,7 @@ from marsnb.errors import DataError
 from marsnb.methods.segmentation._parts import MaskBatch
 from marsnb.models.trunk import TrunkFeatures
 from marsnb.training.spec import SegmentationSpec
+from marsnb.training.trainer import feeding, part_seed
 
 
 @dataclass
@@ -73,10 +75,11 @@ def open_pair_arrays(data: SegmentationData, spec: SegmentationSpec) -> PairArra
 
 
 class _Epoch(IterableDataset):
-    """The batches of one epoch, by stream name, not yet augmented."""
+    """The batches of one epoch, by stream name, not yet augmented; of several processes each has its part of them."""
 
     def __init__(self, arrays: PairArrays, streams: dict[str, int], spec: SegmentationSpec, steps: range) -> None:
         self.arrays, self.streams, self.spec, self.steps = arrays, streams, spec, steps
+        self.mine = distributed.part(spec.batch_labelled, distributed.rank(), distributed.size())
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -92,10 +95,11 @@ class _Epoch(IterableDataset):
             yield batch
 
     def _item(self, name: str, chosen: NDArray[np.int64], step: int, seed: int) -> dict[str, Any]:
-        masks, bank = self.arrays.masks[chosen], self.arrays.bank
+        whole, chosen, bank = len(chosen), chosen[self.mine], self.arrays.bank
+        masks = self.arrays.masks[chosen]
         if bank is None or name in self.arrays.pixels:
             return {"images": to_images(self.arrays.images[chosen]), "masks": torch.from_numpy(masks)}
-        views, _ = view_pairs(len(chosen), bank.views, step, seed, same=False)
+        views = view_pairs(whole, bank.views, step, seed, same=False)[0][self.mine]
         mirrored = (views % 2 == 1)[:, None, None]  # the odd views of a bank are mirrored
         masks = np.where(mirrored, masks[:, :, ::-1], masks)
         low, deep = (to_images(m) for m in bank.gather(chosen, views))
@@ -126,15 +130,16 @@ class PairBatches(pl.LightningDataModule):
         epoch = self.trainer.current_epoch if self.trainer is not None else 0
         streams = {name: place for place, name in enumerate(self.streams)}
         steps = range(epoch * self.steps, (epoch + 1) * self.steps)
-        return DataLoader(_Epoch(self.arrays, streams, self.spec, steps), batch_size=None)
+        return DataLoader(_Epoch(self.arrays, streams, self.spec, steps), **feeding(self.trainer))
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, MaskBatch]:
         """Lightning's hook, on the device.
 
-        Augmentation is a function of the seed and the step, so a resumed run draws the same whatever came before; so
-        are the method's own draws, dropout among them, which come after it from the same generator.
+        Augmentation is a function of the seed, the step and the process's rank, so a resumed run draws the same
+        whatever came before; so are the method's own draws, dropout among them, which come after it from the same
+        generator.
         """
-        torch.manual_seed(self.spec.seed * 1_000_003 + batch.pop("step"))
+        torch.manual_seed(part_seed(self.spec.seed, batch.pop("step")))
         fed = {}
         for name, item in batch.items():
             if "low" in item:

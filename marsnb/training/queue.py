@@ -59,6 +59,7 @@ class How:
     device: str = "auto"
     score_every: int = 1
     again: bool = False
+    devices: int = 1
 
 
 @dataclass(frozen=True)
@@ -237,7 +238,7 @@ class Here(Workers):
         try:
             run(
                 job.spec, how.profile, recipe=job.recipe, device=how.device, label=job.label,
-                score_every=how.score_every, data=job.data, again=how.again,
+                devices=how.devices, score_every=how.score_every, data=job.data, again=how.again,
             )  # fmt: skip
         except MarsnbError as caught:
             self._error = str(caught)

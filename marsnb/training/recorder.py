@@ -74,7 +74,9 @@ class Recorder(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the display."""
-        if not self.console.is_terminal:  # a notebook or a log file gets the one line at the end
+        if not (
+            self.console.is_terminal and trainer.is_global_zero
+        ):  # a notebook or a log file gets the one line at the end
             return
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._progress = Progress(*columns, transient=True, console=self.console)
@@ -94,14 +96,17 @@ class Recorder(pl.Callback):
     ) -> None:
         """Count the images and move the display on."""
         for item in batch.values():
-            self.images += len(item.labels) * (2 if hasattr(item, "view2") else 1)
+            self.images += trainer.world_size * len(item.labels) * (2 if hasattr(item, "view2") else 1)
         if self._progress is not None:
             self._progress.update(self._task, completed=trainer.global_step)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Score, record, save."""
+        """Score, record, save; of several processes the first does, and the others wait for it in ``save``."""
         self.seconds += time.perf_counter() - self._started
         assert isinstance(pl_module, Method)
+        if not trainer.is_global_zero:
+            self.save(trainer)
+            return
         epoch = trainer.current_epoch + 1
         values = {name: sum(all_) / len(all_) for name, all_ in pl_module.epoch_losses.items()}
         if epoch % self.score_every == 0 or epoch == trainer.max_epochs:
@@ -128,10 +133,12 @@ class Recorder(pl.Callback):
         """Write the checkpoint beside its name, then rename it."""
         partial = self.folder / f".{CHECKPOINT}.partial"
         try:
-            trainer.save_checkpoint(partial)
-            partial.replace(self.folder / CHECKPOINT)
+            trainer.save_checkpoint(partial)  # all processes meet here; the first writes
+            if trainer.is_global_zero:
+                partial.replace(self.folder / CHECKPOINT)
         finally:
-            partial.unlink(missing_ok=True)
+            if trainer.is_global_zero:
+                partial.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Take the display down, however the run ended."""

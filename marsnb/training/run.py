@@ -19,17 +19,19 @@ from marsnb.errors import TrainingError
 from marsnb.files import clear_left_behind, locked, write_whole
 from marsnb.memory import keep_freed_memory, peak_memory
 from marsnb.recipes import load_profile, load_table
-from marsnb.training import classification, ledger, segmentation
+from marsnb.training import classification, ledger, parallel, segmentation
 from marsnb.training.provenance import commit, device_name, versions
 from marsnb.training.recorder import CHECKPOINT, Recorder, read_checkpoint, unusable
 from marsnb.training.running import running
 from marsnb.training.spec import RunSpec, make_spec, resolve, row_runs
-from marsnb.training.trainer import make_trainer
+from marsnb.training.trainer import compile_model, make_trainer
 from marsnb.training.work import Prepares, Work
 
 __all__ = ["Result", "RunSpec", "make_spec", "resolve", "row_runs", "run", "run_table"]
 
 
+Lines = tuple[list[dict[str, Any]], list[dict[str, Any]]]
+"""What a run enters in the ledger and among its curves."""
 CARD = "card.json"
 """What a run's folder says of its model, so that it can be used without recipes or data."""
 
@@ -109,8 +111,10 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
 
 
-def _fit(work: Work, recorder: Recorder, spec: RunSpec, device: torch.device) -> None:
-    trainer = make_trainer(device, spec.precision, work.epochs, [recorder], recorder.folder)
+def _fit(work: Work, recorder: Recorder, spec: RunSpec, device: torch.device, devices: int) -> None:
+    trainer = make_trainer(device, spec.precision, work.epochs, [recorder], recorder.folder, devices)
+    if spec.compile:
+        compile_model(work.method.model)
     last = recorder.folder / CHECKPOINT
     if last.exists():
         read_checkpoint(last)
@@ -135,6 +139,7 @@ def run(
     *,
     recipe: str = "",
     device: str = "auto",
+    devices: int = 1,
     label: str | None = None,
     score_every: int = 1,
     data: Any = None,
@@ -147,6 +152,7 @@ def run(
         profile: whose ledger it is entered in.
         recipe: the row it was started for, e.g. ``table04/final``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        devices: that share each step, a process for each, which has its part of the batch.
         label: what the display calls it.
         score_every: epochs from one scoring to the next, for the curves; it changes nothing else.
         data: the data set of the spec, where it is open already.
@@ -155,7 +161,7 @@ def run(
     Raises:
         DataError: the images are missing or damaged.
         RecipeError: an unknown data set, backbone or start.
-        TrainingError: the loss is not finite (no ledger line is written).
+        TrainingError: the loss is not finite (no ledger line is written), or the run cannot be shared among devices.
     """
     data = work_of(spec).open_data(spec) if data is None else data
     run_id = run_id_of(spec, data)[0]
@@ -164,7 +170,8 @@ def run(
         fresh = run_id not in ledger.measured(profile)
         if fresh:
             ledger.check_writable(profile)
-            lines = measure(spec, data, run_id, profile, recipe, device, label or recipe or spec.method, score_every)
+            name = label or recipe or spec.method
+            lines = measure(spec, data, run_id, profile, recipe, device, name, score_every, devices)
             ledger.append(profile, *lines)
     folder, metrics, curves = paths.runs() / run_id, ledger.read(profile), ledger.read_curves(profile)
     mine = curves[curves["run_id"] == run_id].drop(columns="run_id").reset_index(drop=True)
@@ -180,15 +187,22 @@ def measure(
     device: str,
     label: str,
     score_every: int,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    devices: int = 1,
+) -> Lines:
     """Train and score a run that is `held`; its lines and its curves, for the ledger. The arguments are as in `run`."""
     _quiet()
     keep_freed_memory()
     folder = paths.runs() / run_id
     folder.mkdir(parents=True, exist_ok=True)
     clear_left_behind(folder, age=0)  # whoever wrote it held the lock that we hold
+    where = pick_device(device)
+    if devices > 1:
+        parallel.refuse(spec, where, devices)
     with running(folder, profile, label), threads(spec.threads):
-        return _train(spec, data, run_id, folder, recipe, pick_device(device), label, score_every)
+        if devices > 1:
+            rest = run_id, folder, recipe, where, label, score_every, devices
+            return cast(Lines, parallel.spread(devices, _train_part, spec, *rest))
+        return _train(spec, data, run_id, folder, recipe, where, label, score_every)
 
 
 def _train(
@@ -200,11 +214,15 @@ def _train(
     device: torch.device,
     label: str,
     score_every: int,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    devices: int = 1,
+    rank: int = 0,
+) -> Lines:
     measured_by = commit()  # before training: the code that runs is the code of now
     work = work_of(spec).prepare(spec, data, device)
     recorder = Recorder(work, folder, label, score_every)
-    _fit(work, recorder, spec, device)
+    _fit(work, recorder, spec, device, devices)
+    if rank:
+        return [], []  # the first process scores and enters
     work.method.to(device)
     scores = work.score(work.method, device)
     work.keep(scores, folder)
@@ -223,7 +241,7 @@ def _train(
         "seed": spec.seed,
         "epochs": work.epochs,
         "steps": work.epochs * work.batches.steps,
-        "device": device_name(device),
+        "device": device_name(device) if devices == 1 else f"{devices} x {device_name(device)}",
         "seconds": round(recorder.seconds, 1),
         "images_per_s": round(recorder.images / max(recorder.seconds, 1e-9), 1),
         "peak_memory": _peak_memory(device),
@@ -237,6 +255,28 @@ def _train(
         for metric, (value, n) in s.metrics(work.class_names).items()
     ]
     return rows, [{"run_id": run_id, **point} for point in recorder.curves]
+
+
+def _train_part(
+    rank: int,
+    spec: RunSpec,
+    run_id: str,
+    folder: Path,
+    recipe: str,
+    device: torch.device,
+    label: str,
+    score_every: int,
+    devices: int,
+) -> Lines:
+    """``_train`` in one of the processes of a run."""
+    _quiet()
+    keep_freed_memory()
+    if device.type == "cuda":
+        device = torch.device("cuda", rank)
+        torch.cuda.set_device(device)
+    with threads(spec.threads):
+        data = work_of(spec).open_data(spec)
+        return _train(spec, data, run_id, folder, recipe, device, label, score_every, devices, rank)
 
 
 def _peak_memory(device: torch.device) -> int:

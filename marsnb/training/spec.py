@@ -34,7 +34,8 @@ class RunSpec(BaseModel):
         epochs, steps_per_epoch: budget of one stage; ``None`` steps is one pass over the training images.
         batch_labelled: labelled images per step (paper: 16).
         weight_decay: L2 penalty; the paper does not state it.
-        precision: Lightning's name of it.
+        precision: Lightning's name of it, or ``auto``: bfloat16 by autocast on a GPU that has it, else single.
+        compile: whether the networks are compiled by ``torch.compile``, which takes a minute or more at the start.
         evaluate: splits that are scored at the end; ``choice`` recipes leave ``test`` out.
         trunk: last module of the backbone's frozen trunk, whose outputs are computed once and kept in a bank of views;
             ``None`` trains everything.
@@ -59,7 +60,8 @@ class RunSpec(BaseModel):
     steps_per_epoch: Count | None = None
     batch_labelled: Count = 16
     weight_decay: float = 0.0
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed", "auto"] = "32-true"
+    compile: bool = False
     evaluate: tuple[Literal["val", "test"], ...] = ("test",)
     trunk: str | None = None
     views: Count = 4

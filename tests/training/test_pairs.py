@@ -1,5 +1,7 @@
 """Batches of images with masks: grey becomes colour, augmentation moves both alike, streams walk apart."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -26,7 +28,8 @@ def arrays(pairs=10):
 
 def batches_of(streams=("labelled",), epoch=0):
     module = PairBatches(arrays(), streams, SPEC)
-    module.trainer = type("Trainer", (), {"current_epoch": epoch})()
+    strategy = SimpleNamespace(root_device=torch.device("cpu"))
+    module.trainer = SimpleNamespace(current_epoch=epoch, strategy=strategy)
     return module, list(module.train_dataloader())
 
 

@@ -17,7 +17,7 @@ OTHER = {
     "steps_per_epoch": 3, "batch_labelled": 17, "batch_unlabelled": 17, "lr_head": 0.1, "lr_projection": 0.1,
     "lr_backbone": 0.1, "milestones": (1,), "lr_decay": 0.5, "weight_decay": 0.1, "pretrain_steps": 7,
     "precision": "bf16-mixed",
-    "train_on": "train+val", "evaluate": ("test",), "trunk": "layer2", "views": 3, "threads": 1,
+    "train_on": "train+val", "evaluate": ("test",), "trunk": "layer2", "views": 3, "threads": 1, "compile": True,
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ class ClassBalancedSampling(ClassificationMethod):
     """
 
     streams: ClassVar[tuple[str, ...]] = ("labelled_balanced",)
+    divisible: ClassVar[bool] = True
 
     def step(self, labelled_balanced: Batch) -> dict[str, Tensor]:  # type: ignore[override]
         """L = L_ce on balanced batches."""

@@ -16,6 +16,7 @@ class CrossEntropy(ClassificationMethod):
     """
 
     streams: ClassVar[tuple[str, ...]] = ("labelled",)
+    divisible: ClassVar[bool] = True
 
     def step(self, labelled: Batch) -> dict[str, Tensor]:  # type: ignore[override]
         """L = L_ce."""

@@ -24,6 +24,7 @@ class InfoNCEMethod(ClassificationMethod):
     # drawn without regard to their class: the row then differs from L_s's in the choice of pairs and in nothing else.
     streams: ClassVar[tuple[str, ...]] = ("labelled", "image_pairs")
     embedding: ClassVar[str] = "embed_s"
+    divisible: ClassVar[bool] = True
 
     weight: float = 1.0
     temperature: float = 0.2

@@ -22,6 +22,7 @@ class InterClassMethod(ClassificationMethod):
 
     streams: ClassVar[tuple[str, ...]] = ("labelled", "class_pairs")
     embedding: ClassVar[str] = "embed_s"
+    divisible: ClassVar[bool] = True
 
     weight_s: float = 1.0
     temperature: float = 0.2

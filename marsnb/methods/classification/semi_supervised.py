@@ -24,6 +24,7 @@ class SemiSupervised(ClassificationMethod):
 
     streams: ClassVar[tuple[str, ...]] = ("labelled", "class_pairs", "unlabelled_pairs")
     embedding: ClassVar[str] = "embed_u"
+    divisible: ClassVar[bool] = True
 
     weight_s: float = 1.0
     weight_u: float = 0.2

@@ -21,6 +21,7 @@ class SimilarityMethod(ClassificationMethod):
 
     streams: ClassVar[tuple[str, ...]] = ("labelled", "unlabelled_pairs")
     embedding: ClassVar[str] = "embed_u"
+    divisible: ClassVar[bool] = True
 
     weight_u: float = 0.2
 

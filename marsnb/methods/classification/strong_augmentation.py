@@ -16,6 +16,7 @@ class StrongAugmentation(ClassificationMethod):
     """
 
     streams: ClassVar[tuple[str, ...]] = ("labelled_strong",)
+    divisible: ClassVar[bool] = True
 
     def step(self, labelled_strong: Batch) -> dict[str, Tensor]:  # type: ignore[override]
         """L = L_ce on strong views."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from marsnb.distributed import share_of
 from marsnb.losses._elements import IGNORE_INDEX
 from marsnb.methods._base import Method
 from marsnb.models.segmenter import Segmenter
@@ -97,7 +98,7 @@ class SegmentationMethod(Method):
         """
         losses = F.cross_entropy(logits.float(), labels, ignore_index=IGNORE_INDEX, reduction="none")  # (B, H, W)
         pixels = (labels != IGNORE_INDEX).sum(dim=(1, 2))  # (B,)
-        return (losses.sum(dim=(1, 2)) / pixels.clamp_min(1)).sum() / (pixels > 0).sum().clamp_min(1)
+        return (losses.sum(dim=(1, 2)) / pixels.clamp_min(1)).sum() / share_of((pixels > 0).sum())
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """SGD with momentum over all parameters that learn; those that a step does not use stay as they are."""

@@ -1,5 +1,7 @@
 """The baseline: cross entropy on labelled pixels."""
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from marsnb.methods.segmentation import METHODS
@@ -17,6 +19,7 @@ class CrossEntropy(SegmentationMethod):
     Reference: paper, Eq. 8 and Table 9, "Baseline".
     """
 
+    divisible: ClassVar[bool] = True
     step_count: int = 2
 
     @property

@@ -1,10 +1,10 @@
 """The paper's full model for segmentation, in three steps; Table 9's ablations are its switches."""
 
-from typing import Any
+from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
+from marsnb.distributed import share_of
 from marsnb.losses._elements import IGNORE_INDEX, grid_of, labels_at
 from marsnb.losses.element_wise import element_wise
 from marsnb.methods.segmentation import METHODS
@@ -33,6 +33,7 @@ class SemiSupervised(SegmentationMethod):
     Reference: paper, Eq. 7, Eq. 9, sections 5.2 and 5.3.
     """
 
+    divisible: ClassVar[bool] = True
     weight_s: float = 0.001
     temperature: float = 0.07
     threshold: float = 0.9
@@ -91,4 +92,4 @@ def filled_share(known: Tensor, merged: Tensor) -> Tensor:
     """
     unlabelled = known == IGNORE_INDEX
     filled = unlabelled & (merged != IGNORE_INDEX)
-    return filled.sum() / torch.clamp_min(unlabelled.sum(), 1)
+    return filled.sum() / share_of(unlabelled.sum())
