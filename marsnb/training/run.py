@@ -192,12 +192,12 @@ def measure(
     """Train and score a run that is `held`; its lines and its curves, for the ledger. The arguments are as in `run`."""
     _quiet()
     keep_freed_memory()
-    folder = paths.runs() / run_id
-    folder.mkdir(parents=True, exist_ok=True)
-    clear_left_behind(folder, age=0)  # whoever wrote it held the lock that we hold
     where = pick_device(device)
     if devices > 1:
         parallel.refuse(spec, where, devices)
+    folder = paths.runs() / run_id
+    folder.mkdir(parents=True, exist_ok=True)
+    clear_left_behind(folder, age=0)  # whoever wrote it held the lock that we hold
     with running(folder, profile, label), threads(spec.threads):
         if devices > 1:
             rest = run_id, folder, recipe, where, label, score_every, devices
