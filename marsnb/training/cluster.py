@@ -19,6 +19,8 @@ from marsnb.training.run import held, measure, run_id_of, threads, work_of
 from marsnb.training.status import images_per_run, seconds_of, speeds_of
 
 Lines = tuple[list[dict[str, Any]], list[dict[str, Any]]]
+STARTS = 3
+"""Tries to start a Ray of this machine alone, which gives up after half a minute if the machine is busy."""
 STORE = 128 * 1024**2
 """Bytes of shared memory for a Ray of this machine alone: only a run's numbers pass through it."""
 
@@ -54,15 +56,18 @@ class OnRay(Workers):
 
     def __enter__(self) -> Self:
         quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+        own = {} if self.address else {"include_dashboard": False, "object_store_memory": STORE}
+        for tries_left in range(0 if self.address else STARTS - 1, -1, -1):
+            try:
+                self.ray.init(self.address or "local", **own, **quiet)
+                break
+            except Exception as error:  # Ray raises bare ones too
+                self.ray.shutdown()
+                if not tries_left:
+                    where, why = self.address or "this machine", " ".join(str(error).split())
+                    raise TrainingError(f"Ray at {where} does not answer: {why}") from error
         try:
-            if self.address:
-                self.ray.init(self.address, **quiet)
-            else:
-                self.ray.init("local", include_dashboard=False, object_store_memory=STORE, **quiet)
             self._look()
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            self.ray.shutdown()
-            raise TrainingError(f"Ray at {self.address or 'this machine'}: {' '.join(str(error).split())}") from error
         except BaseException:
             self.ray.shutdown()
             raise

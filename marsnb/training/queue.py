@@ -315,4 +315,5 @@ def _numbers(job: Job, book: pd.DataFrame) -> str:
 
 def _hours(left: Sequence[Job], profile: str, side_by_side: int) -> str:
     known = speeds_of(profile) if left else []
-    return f"about {clock(sum(seconds_of(job.spec, known) for job in left) / side_by_side)} to go"
+    seconds = sum(seconds_of(job.spec, known) for job in left) / side_by_side
+    return f"about {clock(seconds)} to go" if seconds == seconds else "for how long is not known yet"

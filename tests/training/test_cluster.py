@@ -182,9 +182,13 @@ def test_what_ray_cannot_do_is_one_line(use, monkeypatch):
     assert ray.opened[-1] == "closed"
     with pytest.raises(TrainingError, match="--device cuda:1 with Ray"):
         OnRay(How("smoke", "cuda:1"))
-    monkeypatch.setattr(ray, "init", lambda *_, **__: (_ for _ in ()).throw(ConnectionError("no\nanswer")))
-    with pytest.raises(TrainingError, match=r"^Ray at host:1: no answer$"), OnRay(HOW, address="host:1"):
+    monkeypatch.setattr(ray, "init", lambda *_, **__: (_ for _ in ()).throw(ConnectionError("no\nroute")))
+    with pytest.raises(TrainingError, match=r"^Ray at host:1 does not answer: no route$"), OnRay(HOW, address="host:1"):
         pass
+    slow = iter([Exception("timed out"), Exception("timed out"), None])
+    monkeypatch.setattr(ray, "init", lambda *_, **__: (_ for _ in ()).throw(error) if (error := next(slow)) else None)
+    with OnRay(HOW) as workers:
+        assert workers.slots == 8
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(TrainingError, match=r"^--on ray needs Ray, .*: pip install -e '\.\[cluster\]'$"):
         OnRay(HOW)
