@@ -12,6 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from marsnb.files import clear_left_behind
+
+DAY = 86400.0
+"""Seconds."""
+
 
 def kill(pid: int) -> None:
     """Kill a process and all that it started, those in sessions of their own included."""
@@ -65,8 +70,12 @@ def stoppable() -> Iterator[None]:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder that is gone afterwards, even where a process that was killed had just written into it."""
-    folder = Path(tempfile.mkdtemp(prefix="marsnb-"))
+    """A folder that is gone afterwards, even where a process that was killed had just written into it.
+
+    Those that killed commands left a day ago go too.
+    """
+    clear_left_behind(Path(tempfile.gettempdir()), ["marsnb-*.partial"], age=DAY)
+    folder = Path(tempfile.mkdtemp(prefix="marsnb-", suffix=f".{os.getpid()}.partial"))
     try:
         yield folder
     finally:

@@ -6,6 +6,7 @@ Each notebook runs in a process of its own, ``python -m marsnb.reproduce REQUEST
 import ast
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
@@ -110,6 +111,8 @@ def checked_parameters(path: Path, parameters: Mapping[str, Any]) -> dict[str, A
     for name, value in parameters.items():
         default = str(known[name]["default"])
         word = value.strip().lower() if isinstance(value, str) else None
+        if word is not None and re.fullmatch(r"-?[\d_.]+(e-?\d+)?", default):
+            raise NotebookError(f"notebook {path.stem}: {name}={value!r} is no number, as {default} is")
         if default in ("True", "False") and word is not None and word not in _WORDS:
             raise NotebookError(f"notebook {path.stem}: {name}={value!r} is neither true nor false")
         if default in ("True", "False", "None") and word is not None and word in (*_WORDS, *_NONE):
@@ -209,6 +212,8 @@ def reproduce(
     for profile in names:
         load_profile(profile)  # an unknown profile fails here
     given, jobs = dict(parameters or {}), jobs or jobs_here()
+    if "profile" in given:
+        raise NotebookError("the profile is no parameter among others: give it as --profile")
     chosen = {(p, path): checked_parameters(path, {"profile": p, **given}) for p in names for path in sources(only)}
     known = {p: dict(zip(times(p)["notebook"], times(p)["seconds"], strict=True)) for p in names}
     waiting = {(p, path.stem): known[p].get(path.stem) for p, path in chosen}

@@ -29,6 +29,8 @@ def call(monkeypatch, capsys, *words):
         (["run", "--table", "4", "--per-gpu", "2"], "--address and --per-gpu are Ray's: give --on ray"),
         (["reproduce", "--set", "profil=smoke", "--only", "00"], "profil"),
         (["reproduce", "--set", "profile"], "NAME=VALUE"),
+        (["reproduce", "--set", "profile=lite", "--only", "00"], "give it as --profile"),
+        (["reproduce", "--set", "steps=abc", "--only", "03"], "steps='abc' is no number, as 200 is"),
         (["run"], "--table"),
         (["frobnicate"], "frobnicate"),
     ],

@@ -11,6 +11,7 @@ import pytest
 from marsnb import paths
 from marsnb.data.cache import open_cached
 from marsnb.files import LEFT_ALONE, clear_left_behind, write_whole
+from marsnb.processes import DAY, temporary_folder
 
 
 def aged(path: Path, seconds: float = 2 * LEFT_ALONE) -> Path:
@@ -52,6 +53,20 @@ def test_folders_and_what_may_not_be_removed(tmp_path: Path, monkeypatch: pytest
         patch.setattr(Path, "unlink", refuse)
         assert clear_left_behind(tmp_path, [".unpack-*", "*.partial"]) == [folder]
     assert kept.exists() and not folder.exists()
+
+
+def test_folders_of_commands_that_were_killed_go_after_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with temporary_folder() as folder:
+        old = aged(tmp_path / f"marsnb-a.{number_of_a_dead_process()}.partial" / "x.ipynb", 0).parent
+        young, other = tmp_path / f"marsnb-b.{number_of_a_dead_process()}.partial", tmp_path / "of-others.1.partial"
+        young.mkdir()
+        aged(other, 2 * DAY)
+        aged(old, 2 * DAY)
+        aged(folder, 2 * DAY)
+        with temporary_folder():
+            assert not old.exists() and all(path.exists() for path in (folder, young, other))
+    assert not folder.exists()
 
 
 class Two:

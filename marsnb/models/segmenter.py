@@ -202,9 +202,10 @@ def build_segmenter(
             encoder = smp.encoders.get_encoder(
                 bare if ours else f"tu-{bare}", weights=None, output_stride=OUTPUT_STRIDE
             )
-        except (ValueError, KeyError, RuntimeError, NotImplementedError, AttributeError, AssertionError) as error:
+        except (ValueError, KeyError, RuntimeError, AttributeError, AssertionError, TypeError) as error:
+            why = str(error) or "it has no dilation"
             raise RecipeError(
-                f"{name!r} cannot be the backbone of DeepLabv3+ ({error}): choose a resnet or tf_efficientnet_lite0"
+                f"{name!r} cannot be the backbone of DeepLabv3+ ({why}): choose a resnet or tf_efficientnet_lite0"
             ) from error
         if start != "random":
             _load_encoder(encoder, backbone.network, start)

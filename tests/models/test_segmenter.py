@@ -142,8 +142,9 @@ def test_wrong_input_raises(images):
         build()(images[..., :60, :])
     with pytest.raises(RecipeError, match="unknown backbone"):
         build("resnet19")
-    with pytest.raises(RecipeError, match="cannot be the backbone of DeepLabv3"):
-        build("vit_tiny_patch16_224")
+    for name in ("vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"):
+        with pytest.raises(RecipeError, match=r"cannot be the backbone of DeepLabv3\+ \(.{10,}\): choose"):
+            build(name)
     with pytest.raises(RecipeError, match="imagenet-lite"):
         build_segmenter("resnet18", 4, "imagenet-lite")
 
