@@ -16,12 +16,11 @@ from rich.progress import track
 from torch import Tensor
 from torch.nn import functional as F
 
+from marsnb.data._images import ANY, eight_bits
 from marsnb.data.arrays import to_images, to_unit
 from marsnb.errors import DataError
 from marsnb.training.load import Model
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff"})
-"""Endings of image files, in lower case."""
 BATCH = 16
 """Images per forward pass."""
 LOW = 0.5
@@ -52,11 +51,9 @@ def image_paths(names: Sequence[str]) -> list[Path]:
             found.setdefault(path)
             continue
         inside = path.rglob("*") if path.is_dir() else _matching(path)
-        images = sorted(
-            p for p in inside if p.is_file() and p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
-        )
+        images = sorted(p for p in inside if p.is_file() and p.suffix.lower() in ANY and not p.name.startswith("."))
         if not images:
-            endings = ", ".join(sorted(SUFFIXES))
+            endings = ", ".join(sorted(ANY))
             raise DataError(f"no image at {name}: name a file, a folder or a pattern of files ending in {endings}")
         found.update(dict.fromkeys(images))
     return list(found)
@@ -87,11 +84,7 @@ def read_image(path: Path, size: int) -> tuple[NDArray[np.uint8], PilImage.Image
     """An image squashed to ``size`` x ``size`` as in training, RGB, and as it is; 16-bit grey is brought to 8 bits."""
     try:
         with path.open("rb") as stream:
-            image: PilImage.Image = PilImage.open(stream)
-            if image.mode.startswith("I"):
-                wide = np.asarray(image, dtype=np.float64)
-                image = PilImage.fromarray((wide * (255 / max(wide.max(), 1))).astype(np.uint8))
-            image = image.convert("RGB")
+            image = eight_bits(PilImage.open(stream)).convert("RGB")
             return np.array(image.resize((size, size), PilImage.Resampling.BILINEAR)), image
     except (OSError, SyntaxError, ValueError, PilImage.DecompressionBombError) as error:
         return Broken(path, " ".join(str(error).split()) or type(error).__name__)

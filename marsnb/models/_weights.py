@@ -1,5 +1,6 @@
 """Reading weights from a file, safely, and loading them so that nothing is left out unseen."""
 
+import hashlib
 from collections.abc import Collection
 from pathlib import Path
 from pickle import UnpicklingError
@@ -32,6 +33,15 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise DataError(f"{path} holds no state dict: save one with torch.save(backbone.state_dict(), path)")
     return state
+
+
+def file_digest(start: str) -> list[str]:
+    """Digest of the file that start weights are, as a list; empty where they have a name instead."""
+    path = Path(start).expanduser()
+    if not path.is_file():
+        return []
+    with path.open("rb") as stream:
+        return [hashlib.file_digest(stream, "sha256").hexdigest()]
 
 
 def load_state(network: nn.Module, state: dict[str, Tensor], source: object, may_lack: Collection[str] = ()) -> None:
