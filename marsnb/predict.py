@@ -66,7 +66,7 @@ def _matching(pattern: Path) -> Iterator[Path]:
     return Path(*parts[:first]).glob(str(Path(*parts[first:]))) if first < len(parts) else iter(())
 
 
-def _stems(files: Sequence[Path]) -> dict[Path, str]:
+def stems(files: Sequence[Path]) -> dict[Path, str]:
     """A name for what is written of each file: its own without the ending, numbered where two would be alike."""
     found: dict[Path, str] = {}
     taken: set[str] = set()
@@ -128,7 +128,7 @@ def predict(model: Model, names: Sequence[str], out: Path, *, low: float = LOW, 
     files = image_paths(names)
     broken: list[Broken] = []
     out.mkdir(parents=True, exist_ok=True)
-    segments, stems = model.spec.task == "segmentation", _stems(files)
+    segments, written_as = model.spec.task == "segmentation", stems(files)
     table = out / ("areas.csv" if segments else "classes.csv")
     partial = table.with_suffix(".partial")
     write = _masks if segments else _classes
@@ -141,7 +141,7 @@ def predict(model: Model, names: Sequence[str], out: Path, *, low: float = LOW, 
             bar = track(batches, "images", total=steps, console=Console(stderr=True), transient=True, disable=quiet)
             for paths, images, whole in bar:
                 lines.writerows(
-                    write(model, {p: out / stems[p] for p in paths}, model.module(images).float(), whole, low)
+                    write(model, {p: out / written_as[p] for p in paths}, model.module(images).float(), whole, low)
                 )
         partial.replace(table)
     finally:
@@ -194,11 +194,16 @@ def overlay(image: PilImage.Image, mask: NDArray[np.uint8], class_names: Sequenc
     colours = np.array(COLOURS)[np.arange(len(class_names)) % len(COLOURS)]
     painted = (1 - STRENGTH) * np.asarray(image.convert("RGB")) + STRENGTH * colours[mask]  # (H, W, 3)
     edge = max(14, image.height // 24)
-    canvas = PilImage.new("RGB", (image.width, image.height + 2 * edge), "white")
+    at, left, line = [], edge // 2, 0  # of each name in the legend, which breaks into lines
+    for name in class_names:
+        wide = 2 * edge + int(ImageDraw.Draw(image).textlength(name, font_size=edge))
+        left, line = (edge // 2, line + 1) if at and left + wide > image.width else (left, line)
+        at.append((left, image.height + edge // 2 + 3 * edge // 2 * line))
+        left += wide
+    canvas = PilImage.new("RGB", (image.width, at[-1][1] + 3 * edge // 2), "white")
     canvas.paste(PilImage.fromarray(painted.astype(np.uint8)))
-    draw, wide = ImageDraw.Draw(canvas), image.width // len(class_names)
-    for i, name in enumerate(class_names):
-        left, top = i * wide + edge // 2, image.height + edge // 2
-        draw.rectangle((left, top, left + edge, top + edge), fill=tuple(int(c) for c in colours[i]))
+    draw = ImageDraw.Draw(canvas)
+    for name, colour, (left, top) in zip(class_names, colours.tolist(), at, strict=True):
+        draw.rectangle((left, top, left + edge, top + edge), fill=tuple(colour))
         draw.text((left + edge + edge // 3, top), name, fill="black", font_size=edge)
     return canvas
