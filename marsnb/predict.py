@@ -194,7 +194,8 @@ def overlay(image: PilImage.Image, mask: NDArray[np.uint8], class_names: Sequenc
     colours = np.array(COLOURS)[np.arange(len(class_names)) % len(COLOURS)]
     painted = (1 - STRENGTH) * np.asarray(image.convert("RGB")) + STRENGTH * colours[mask]  # (H, W, 3)
     edge = max(14, image.height // 24)
-    at, left, line = [], edge // 2, 0  # of each name in the legend, which breaks into lines
+    at: list[tuple[int, int]] = []  # of each name in the legend, which breaks into lines
+    left, line = edge // 2, 0
     for name in class_names:
         wide = 2 * edge + int(ImageDraw.Draw(image).textlength(name, font_size=edge))
         left, line = (edge // 2, line + 1) if at and left + wide > image.width else (left, line)

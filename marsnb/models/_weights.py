@@ -44,6 +44,19 @@ def file_digest(start: str) -> list[str]:
         return [hashlib.file_digest(stream, "sha256").hexdigest()]
 
 
+def backbone_of_run(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The state of a `Backbone` out of a run's checkpoint, which has heads or decoders too; others as they are."""
+    if "model.backbone.input_mean" in state:
+        prefix = "model.backbone."
+        return {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
+    if "model.input_mean" in state:
+        prefix = "model.encoder."  # timm's network is its attribute ``model``
+        encoder = {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
+        colours = {key: state[f"model.{key}"] for key in ("input_mean", "input_std")}
+        return colours | {f"network.{key.removeprefix('model.')}": tensor for key, tensor in encoder.items()}
+    return state
+
+
 def load_state(network: nn.Module, state: dict[str, Tensor], source: object, may_lack: Collection[str] = ()) -> None:
     """Load every tensor, and raise if one is left over, is missing or has another shape.
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from marsnb.errors import DataError, RecipeError
 from marsnb.models import trunk as trunks
-from marsnb.models._weights import load_state, read_state
+from marsnb.models._weights import backbone_of_run, load_state, read_state
 from marsnb.models.moco_checkpoint import CHECKPOINTS, fetch_checkpoint, load_moco
 
 Colour = tuple[float, float, float]
@@ -279,25 +279,12 @@ def _load_file(
     network: nn.Module, path: Path, head: Collection[str], mean: Colour, std: Colour
 ) -> tuple[Colour, Colour]:
     """Load a state dict of a `Backbone`, of the bare network or of a run; returns the mean and std to use with it."""
-    state = _backbone_of_run(read_state(path))
+    state = backbone_of_run(read_state(path))
     if "input_mean" in state and "input_std" in state:
         mean, std = _colour(state.pop("input_mean")), _colour(state.pop("input_std"))
         state = {key.removeprefix("network."): tensor for key, tensor in state.items()}
     load_state(network, state, path, may_lack=head)
     return mean, std
-
-
-def _backbone_of_run(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The state of a `Backbone` out of a run's checkpoint, which has heads or decoders too; others as they are."""
-    if "model.backbone.input_mean" in state:
-        prefix = "model.backbone."
-        return {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
-    if "model.input_mean" in state:
-        prefix = "model.encoder."  # timm's network is its attribute ``model``
-        encoder = {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
-        colours = {key: state[f"model.{key}"] for key in ("input_mean", "input_std")}
-        return colours | {f"network.{key.removeprefix('model.')}": tensor for key, tensor in encoder.items()}
-    return state
 
 
 def _colour(buffer: Tensor) -> Colour:
