@@ -16,12 +16,11 @@ from rich.progress import track
 from torch import Tensor
 from torch.nn import functional as F
 
+from marsnb.data._images import ANY, eight_bits
 from marsnb.data.arrays import to_images, to_unit
 from marsnb.errors import DataError
 from marsnb.training.load import Model
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff"})
-"""Endings of image files, in lower case."""
 BATCH = 16
 """Images per forward pass."""
 LOW = 0.5
@@ -52,11 +51,9 @@ def image_paths(names: Sequence[str]) -> list[Path]:
             found.setdefault(path)
             continue
         inside = path.rglob("*") if path.is_dir() else _matching(path)
-        images = sorted(
-            p for p in inside if p.is_file() and p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
-        )
+        images = sorted(p for p in inside if p.is_file() and p.suffix.lower() in ANY and not p.name.startswith("."))
         if not images:
-            endings = ", ".join(sorted(SUFFIXES))
+            endings = ", ".join(sorted(ANY))
             raise DataError(f"no image at {name}: name a file, a folder or a pattern of files ending in {endings}")
         found.update(dict.fromkeys(images))
     return list(found)
@@ -69,7 +66,7 @@ def _matching(pattern: Path) -> Iterator[Path]:
     return Path(*parts[:first]).glob(str(Path(*parts[first:]))) if first < len(parts) else iter(())
 
 
-def _stems(files: Sequence[Path]) -> dict[Path, str]:
+def stems(files: Sequence[Path]) -> dict[Path, str]:
     """A name for what is written of each file: its own without the ending, numbered where two would be alike."""
     found: dict[Path, str] = {}
     taken: set[str] = set()
@@ -87,11 +84,7 @@ def read_image(path: Path, size: int) -> tuple[NDArray[np.uint8], PilImage.Image
     """An image squashed to ``size`` x ``size`` as in training, RGB, and as it is; 16-bit grey is brought to 8 bits."""
     try:
         with path.open("rb") as stream:
-            image: PilImage.Image = PilImage.open(stream)
-            if image.mode.startswith("I"):
-                wide = np.asarray(image, dtype=np.float64)
-                image = PilImage.fromarray((wide * (255 / max(wide.max(), 1))).astype(np.uint8))
-            image = image.convert("RGB")
+            image = eight_bits(PilImage.open(stream)).convert("RGB")
             return np.array(image.resize((size, size), PilImage.Resampling.BILINEAR)), image
     except UnidentifiedImageError:
         return Broken(path, "no image of a kind that is known")
@@ -137,7 +130,7 @@ def predict(model: Model, names: Sequence[str], out: Path, *, low: float = LOW, 
     files = image_paths(names)
     broken: list[Broken] = []
     out.mkdir(parents=True, exist_ok=True)
-    segments, stems = model.spec.task == "segmentation", _stems(files)
+    segments, written_as = model.spec.task == "segmentation", stems(files)
     table = out / ("areas.csv" if segments else "classes.csv")
     partial = table.with_suffix(".partial")
     write = _masks if segments else _classes
@@ -152,7 +145,7 @@ def predict(model: Model, names: Sequence[str], out: Path, *, low: float = LOW, 
             bar = track(batches, "images", total=steps, console=console, transient=True, disable=quiet)
             for paths, images, whole in bar:
                 lines.writerows(
-                    write(model, {p: out / stems[p] for p in paths}, model.module(images).float(), whole, low)
+                    write(model, {p: out / written_as[p] for p in paths}, model.module(images).float(), whole, low)
                 )
         partial.replace(table)
     finally:
@@ -205,11 +198,17 @@ def overlay(image: PilImage.Image, mask: NDArray[np.uint8], class_names: Sequenc
     colours = np.array(COLOURS)[np.arange(len(class_names)) % len(COLOURS)]
     painted = (1 - STRENGTH) * np.asarray(image.convert("RGB")) + STRENGTH * colours[mask]  # (H, W, 3)
     edge = max(14, image.height // 24)
-    canvas = PilImage.new("RGB", (image.width, image.height + 2 * edge), "white")
+    at: list[tuple[int, int]] = []  # of each name in the legend, which breaks into lines
+    left, line = edge // 2, 0
+    for name in class_names:
+        wide = 2 * edge + int(ImageDraw.Draw(image).textlength(name, font_size=edge))
+        left, line = (edge // 2, line + 1) if at and left + wide > image.width else (left, line)
+        at.append((left, image.height + edge // 2 + 3 * edge // 2 * line))
+        left += wide
+    canvas = PilImage.new("RGB", (image.width, at[-1][1] + 3 * edge // 2), "white")
     canvas.paste(PilImage.fromarray(painted.astype(np.uint8)))
-    draw, wide = ImageDraw.Draw(canvas), image.width // len(class_names)
-    for i, name in enumerate(class_names):
-        left, top = i * wide + edge // 2, image.height + edge // 2
-        draw.rectangle((left, top, left + edge, top + edge), fill=tuple(int(c) for c in colours[i]))
+    draw = ImageDraw.Draw(canvas)
+    for name, colour, (left, top) in zip(class_names, colours.tolist(), at, strict=True):
+        draw.rectangle((left, top, left + edge, top + edge), fill=tuple(colour))
         draw.text((left + edge + edge // 3, top), name, fill="black", font_size=edge)
     return canvas

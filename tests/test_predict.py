@@ -9,7 +9,7 @@ from PIL import Image
 from marsnb import paths
 from marsnb.data import DATASETS
 from marsnb.errors import DataError, RecipeError
-from marsnb.predict import BATCH, image_paths, overlay, predict, read_image
+from marsnb.predict import BATCH, COLOURS, image_paths, overlay, predict, read_image
 from marsnb.training.load import load_model
 from marsnb.training.run import CARD, run
 from marsnb.training.spec import make_spec
@@ -107,6 +107,10 @@ def test_an_overlay_has_a_legend():
     drawn = overlay(image, np.zeros((60, 80), np.uint8), ("soil", "rock"))
     assert drawn.width == 80 and drawn.height > 60
     assert drawn.getpixel((5, 5)) != (0, 0, 0)
+    names = ("soil", "bedrock", "sand", "big rock")  # on a small image a line each, on a wide one side by side
+    small, wide = (overlay(Image.new("RGB", (w, 64)), np.zeros((64, w), np.uint8), names) for w in (64, 640))
+    squares = [(np.asarray(image)[64:] == colour).all(axis=-1) for image in (small, wide) for colour in COLOURS[:4]]
+    assert all(square.sum() >= 14 * 14 for square in squares) and small.height > wide.height > 64
 
 
 def test_models_by_name(tmp_path):

@@ -14,9 +14,11 @@ from marsnb.data.base import Image
 from marsnb.errors import DataError
 
 SUFFIXES = frozenset({".jpg", ".jpeg"})
-"""Endings of image files, in lower case."""
+"""Endings of JPEG files, in lower case."""
 PNG = frozenset({".png"})
 """Ending of labels and masks, in lower case."""
+ANY = SUFFIXES | PNG | {".tif", ".tiff"}
+"""Endings of pictures of one's own, in lower case."""
 
 
 def decode(path: Path, size: int, *, fix: str = "put a good copy in its place", mode: str = "RGB") -> Image:
@@ -38,7 +40,7 @@ def decode(path: Path, size: int, *, fix: str = "put a good copy in its place", 
         # The file is opened by hand because Pillow would leave it to the garbage collector when it cannot read it.
         with path.open("rb") as stream, warnings.catch_warnings():
             warnings.simplefilter("ignore", PilImage.DecompressionBombWarning)
-            image = PilImage.open(stream).convert(mode)
+            image = eight_bits(PilImage.open(stream)).convert(mode)
             # departure: squashed to a square; the paper names neither size nor cropping
             return np.array(image.resize((size, size), PilImage.Resampling.BILINEAR))
     except FileNotFoundError:
@@ -46,6 +48,14 @@ def decode(path: Path, size: int, *, fix: str = "put a good copy in its place", 
     except (OSError, SyntaxError, ValueError, PilImage.DecompressionBombError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"image file {path} is damaged ({reason}): {fix}") from None
+
+
+def eight_bits(image: PilImage.Image) -> PilImage.Image:
+    """A picture of 16-bit or 32-bit grey with its brightest pixel at 255; any other as it is."""
+    if not image.mode.startswith("I"):
+        return image
+    wide = np.asarray(image, dtype=np.float64)
+    return PilImage.fromarray((wide * (255 / max(wide.max(), 1))).astype(np.uint8))
 
 
 def decode_codes(path: Path, size: int | None, *, known: Sequence[int], fix: str) -> NDArray[np.uint8]:

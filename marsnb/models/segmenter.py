@@ -195,7 +195,7 @@ def build_segmenter(
     """
     with _random_state(seed):
         # Also with random weights: it knows the names, and says what is close to a wrong one.
-        backbone = build_backbone(name, start)
+        backbone = build_backbone(name, start, may_lack=trunks.HEADS)  # as an encoder does
         bare = name.removeprefix("timm:")
         ours = bare == name and bare.startswith("resnet") and bare in smp.encoders.get_encoder_names()
         try:

@@ -55,7 +55,8 @@ def open_arrays(data: ClassificationData, size: int, *, unlabelled: bool, train_
     """
     if unlabelled and (data.unlabelled is None or not len(data.unlabelled.names)):
         raise DataError(
-            f"{data.name} has no unlabelled images, which this method needs: put some into MARSNB_DATA/pds-browse"
+            f"{data.name} has no unlabelled images, which this method needs: put some into MARSNB_DATA/pds-browse, or "
+            "name their folder in data_options of the data set folder"
         )
     splits = {"train": training_list(data, train_on), "val": data.val, "test": data.test}
     for name, split in splits.items():

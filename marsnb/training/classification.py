@@ -16,6 +16,7 @@ from marsnb.data.base import ClassificationData
 from marsnb.data.streams import STREAMS
 from marsnb.methods._base import Task
 from marsnb.methods.classification import METHODS
+from marsnb.models._weights import file_digest
 from marsnb.models.backbones import build_backbone
 from marsnb.models.classifier import Classifier
 from marsnb.training.batches import Arrays, Batches, open_arrays, training_list
@@ -36,8 +37,11 @@ def sees_unlabelled(spec: ClassificationSpec) -> bool:
 
 
 def fingerprint_of(spec: ClassificationSpec, data: ClassificationData) -> str:
-    """Digest of the data, the unlabelled images among them where the method or its start saw them."""
-    parts = [data.fingerprint]
+    """Digest of the data, the unlabelled images among them where the method or its start saw them, and of a start file.
+
+    A checkpoint at one path may be another one tomorrow.
+    """
+    parts = [data.fingerprint, *file_digest(spec.start)]
     if (sees_unlabelled(spec) or start_before(spec.start) is not None) and data.unlabelled:
         parts.append(data.unlabelled.fingerprint)
     return hashlib.sha256(":".join(parts).encode()).hexdigest()[:16]

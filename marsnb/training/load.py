@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from marsnb.data.segmentation import SegmentationData
 from marsnb.errors import DataError, RecipeError
 from marsnb.models.classifier import Classifier
 from marsnb.models.segmenter import Segmenter
-from marsnb.recipes import load_profile, load_table
+from marsnb.recipes import load_profile, load_table, profiles, trainable
 from marsnb.training import classification, ledger, segmentation
 from marsnb.training.batches import training_list
 from marsnb.training.recorder import CHECKPOINT, read_checkpoint, unusable
-from marsnb.training.run import CARD, run_id_of
+from marsnb.training.run import CARD, run_id_of, work_of
 from marsnb.training.spec import ClassificationSpec, RunSpec, SegmentationSpec, make_spec, row_runs
 
 
@@ -121,14 +122,24 @@ def load_model(name: str, profile: str = "lite") -> Model:
             f"the trained model of {name} is not on this machine: point MARSNB_RUNS at the folder that has "
             f"{name}/{CHECKPOINT}, or train it with marsnb run"
         )
+    run_id, spec, names = _card(folder)
+    return Model(run_id, spec, names, _module(spec, [1] * len(names), checkpoint))
+
+
+def _card(folder: Path) -> tuple[str, Any, tuple[str, ...]]:
+    """Run id, spec and class names of a run's folder: from its card, else from the recipes and the data."""
     try:
         card = json.loads((folder / CARD).read_text("utf-8"))
-        spec, names, run_id = make_spec(**card["spec"]), tuple(card["class_names"]), str(card["run_id"])
+        return str(card["run_id"]), make_spec(**card["spec"]), tuple(card["class_names"])
     except FileNotFoundError:
-        raise DataError(f"{folder} has no {CARD}, which says what the model is of: train the run anew") from None
+        key = folder.name.partition("-")[0]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder / CARD} is damaged ({error}): train the run anew") from error
-    return Model(run_id, spec, names, _module(spec, [1] * len(names), checkpoint))
+    for table, profile in product(trainable(), profiles()):
+        for _, known, spec in row_runs(table, profile):
+            if known == key:
+                return folder.name, spec, tuple(work_of(spec).open_data(spec).class_names)
+    raise DataError(f"{folder} has no {CARD}, which says what the model is of: train the run anew")
 
 
 def _best(table: str, profile: str) -> str:

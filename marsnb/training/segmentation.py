@@ -1,5 +1,6 @@
 """How runs of segmentation are opened, prepared and scored."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from marsnb.data.bank import BankSpec, open_bank
 from marsnb.data.segmentation import SegmentationData
 from marsnb.methods._base import Task
 from marsnb.methods.segmentation import METHODS
+from marsnb.models._weights import file_digest
 from marsnb.models.segmenter import build_segmenter
 from marsnb.training.pairs import PairBatches, open_pair_arrays
 from marsnb.training.pixels import curve_values, evenly, score_pixels, write_matrices
@@ -26,8 +28,13 @@ def open_data(spec: SegmentationSpec) -> SegmentationData:
 
 
 def fingerprint_of(spec: SegmentationSpec, data: SegmentationData) -> str:
-    """Digest of the pairs and the splits."""
-    return data.fingerprint[:16]
+    """Digest of the pairs and the splits, and of a start file."""
+    start = file_digest(spec.start)
+    return (
+        hashlib.sha256(":".join([data.fingerprint, *start]).encode()).hexdigest()[:16]
+        if start
+        else data.fingerprint[:16]
+    )
 
 
 def build_method(spec: SegmentationSpec, num_classes: int, steps: int = 1) -> Any:

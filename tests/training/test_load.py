@@ -12,7 +12,7 @@ import torch
 from marsnb import paths
 from marsnb.errors import DataError
 from marsnb.training import classification, segmentation
-from marsnb.training.load import trained_classifier, trained_segmenter
+from marsnb.training.load import load_model, trained_classifier, trained_segmenter
 from marsnb.training.recorder import read_checkpoint
 from marsnb.training.run import run_id_of
 from marsnb.training.spec import row_runs
@@ -72,6 +72,11 @@ def test_a_classifiers_weights_come_back(trunk: str | None) -> None:
     images = torch.from_numpy(np.random.default_rng(0).random((2, 3, 64, 64), dtype=np.float32))
     with torch.inference_mode():
         assert torch.equal(model(images), method.model.eval()(images))
+    if trunk is None:  # a run of a recipe needs no card
+        known = load_model(run_id)
+        assert known.spec == spec and known.class_names == data.class_names and known.run_id == run_id
+        with torch.inference_mode():
+            assert torch.equal(known.module(images), model(images))
     (folder / "last.ckpt").write_bytes(b"half a file")
     with pytest.raises(DataError, match=r"cannot be loaded .*: delete the folder and train the run anew"):
         trained_classifier(spec, data)
