@@ -308,6 +308,6 @@ def _progress(
     what = f"{spec.views} {spec.augmentation} view{'s' * (spec.views > 1)} of {len(spec.indices):,} images"
     console.print(f"bank: {what} through the frozen trunk, once; {_bytes(shapes) / 2**20:,.0f} MiB", highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True, console=console) as bar:
+    with Progress(*columns, transient=True, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("chunks", total=len(spec.chunks), completed=done)
         yield lambda: bar.advance(task)
