@@ -121,10 +121,10 @@ def undisturbed(root: Path, function: Callable[..., object], *arguments: Any) ->
 def killed_until_done(
     root: Path, longest: float, draw: random.Random, function: Callable[..., object], *arguments: Any
 ) -> int:
-    """Do it again and again, each time killed within ``longest`` seconds, until it has ended; the number of kills."""
+    """Do it again and again, killed later each time, until it has ended; the number of kills."""
     for kills in range(1000):
         process = start(function, *arguments, environment=folders(root))
-        process.join(draw.uniform(0, longest))
+        process.join(draw.uniform(0, longest * 1.1**kills))
         if process.exitcode is not None:
             assert process.exitcode == 0
             return kills
