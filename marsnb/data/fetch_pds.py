@@ -138,6 +138,8 @@ def read_manifest(folder: Path) -> dict[str, Row]:
     if not path.is_file():
         return {}
     try:
+        if not path.read_bytes().endswith(b"\n"):
+            raise ValueError("its last line is cut off")
         rows = list(csv.DictReader(read_lines(path)))
         return {row["product"]: Row(row["volume"], int(row["bytes"]), row["sha256"]) for row in rows}
     except (KeyError, ValueError, TypeError):

@@ -1,6 +1,7 @@
 """What the campaigns share: what is done in a process of its own, and what it left, to compare."""
 
 import hashlib
+import io
 import os
 import random
 import subprocess
@@ -14,11 +15,20 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
+from marsnb import cli, paths
 from tests.forked import start
 
 NOISE = ["seconds", "images_per_s", "peak_memory", "date"]
 """Columns of the ledger that no two runs share."""
+
+
+SMALL = {
+    "dataset": "synthetic", "data_options": {"train": 144, "test": 48, "unlabelled": 32}, "image_size": 32,
+    "backbone": "test_resnet", "start": "random", "epochs": 1, "milestones": [], "steps_per_epoch": 1,
+    "method": "cross_entropy", "lr_backbone": 1e-3,
+}  # fmt: skip
 
 
 def folders(root: Path) -> dict[str, str]:
@@ -63,8 +73,6 @@ def decode() -> None:
 
 def command(log: str, *words: str) -> None:
     """The command line, with both its streams in a file."""
-    from marsnb import cli
-
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
@@ -74,8 +82,6 @@ def command(log: str, *words: str) -> None:
 
 def function_as_command(log: str, function: Callable[..., object], *arguments: Any) -> None:
     """A function, with the errors that it raises as the command line shows them."""
-    from marsnb import cli
-
     cli.app = lambda standalone_mode: function(*arguments)  # type: ignore[assignment]
     command(log)
 
@@ -115,10 +121,10 @@ def undisturbed(root: Path, function: Callable[..., object], *arguments: Any) ->
 def killed_until_done(
     root: Path, longest: float, draw: random.Random, function: Callable[..., object], *arguments: Any
 ) -> int:
-    """Do it again and again, each time killed within ``longest`` seconds, until it has ended; the number of kills."""
+    """Do it again and again, killed later each time, until it has ended; the number of kills."""
     for kills in range(1000):
         process = start(function, *arguments, environment=folders(root))
-        process.join(draw.uniform(0, longest))
+        process.join(draw.uniform(0, longest * 1.1**kills))
         if process.exitcode is not None:
             assert process.exitcode == 0
             return kills
@@ -142,3 +148,30 @@ def small_disk(at: Path, size: int) -> Iterator[Callable[[str], None]]:
         yield mount
     finally:
         subprocess.run(["umount", "--lazy", str(at)], check=True)
+
+
+def refusal(patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """What the command says, which must be one line."""
+    before = {path for path in _written() if "partial" not in path.name}
+    patch.setattr("sys.argv", ["marsnb", *words])
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    said = capsys.readouterr().err
+    assert stop.value.code == 1, said
+    assert said.startswith("marsnb: ") and said.count("\n") == 1 and said.endswith("\n"), said
+    assert said[:-1].isprintable() and len(said) < 700
+    assert {path for path in _written() - before if path.suffix not in (".lock", ".npy")} == set()
+    print(said, end="")
+    return said
+
+
+def _written() -> set[Path]:
+    roots = (paths.runs(), paths.figures("x").parent, paths.build("x").parent, paths.data())
+    return {path for root in roots if root.is_dir() for path in root.rglob("*") if path.is_file()}
+
+
+def jpeg() -> bytes:
+    buffer = io.BytesIO()
+    Image.effect_noise((64, 48), 50).convert("RGB").save(buffer, "JPEG")
+    return buffer.getvalue()
