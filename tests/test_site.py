@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -261,3 +262,14 @@ def test_the_front_page_names_every_notebook_once() -> None:
     assert set(named) <= {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
     parts = re.findall(r"^:caption: (.+)$", front, re.MULTILINE)
     assert parts == ["Start", "Learn", "Data", "Classification", "Segmentation", "Verdict", "Reference"]
+
+
+def test_the_front_page_says_what_was_measured() -> None:
+    lite = paths.ROOT / "figures" / "lite"
+    cost = pd.read_csv(lite / "fig_cost.csv").query("images == 1 and side == 64").set_index("equation")
+    ratio = cost.loc["Eq. 6", ["seconds", "peak"]] / cost.loc["Eq. 7", ["seconds", "peak"]]
+    assert ratio["seconds"] > 200 and ratio["peak"] > 50
+    off = {n: pd.read_csv(lite / f"table{n:02d}.csv") for n in (1, 2)}
+    assert (off[1]["measured_mean"] == off[1]["paper_mean"]).all()
+    shares = off[2].query("metric == 'share'")
+    assert (shares["measured_mean"] - shares["paper_mean"]).abs().max() < 1
