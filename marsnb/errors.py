@@ -15,6 +15,10 @@ class DataError(MarsnbError):
     """A data set is missing, incomplete or damaged."""
 
 
+class NoDataError(DataError):
+    """A data set is not on this machine."""
+
+
 class RecipeError(MarsnbError):
     """A recipe, a profile or a run's settings do not make sense."""
 

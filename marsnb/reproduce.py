@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from marsnb import paths
-from marsnb.errors import NotebookError
+from marsnb.errors import NoDataError, NotebookError
 from marsnb.files import write_whole
 from marsnb.processes import Processes, end_with_parent, stoppable, temporary_folder
 from marsnb.times import cores, duration, gpu, keep_times, times
@@ -168,11 +168,13 @@ def _failure(path: Path, executed: Path, error: BaseException) -> str:
 
 
 def _result(path: Path, folder: Path, code: int) -> dict[str, Any]:
-    """``seconds`` and ``error`` of a notebook whose process has ended."""
+    """``seconds`` and ``error`` of a notebook whose process has ended, and which data set it ``lacks``."""
     if code == 0:
-        return dict(json.loads((folder / "result.json").read_text(encoding="utf-8")))
+        result = dict(json.loads((folder / "result.json").read_text(encoding="utf-8")))
+        return result | {"lacks": result["error"].partition(f"{NoDataError.__name__}: ")[2]}
     lines = (folder / "errors.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return {"seconds": 0.0, "error": f"notebook {path.stem} ended early: {lines[-1] if lines else f'exit code {code}'}"}
+    error = f"notebook {path.stem} ended early: {lines[-1] if lines else f'exit code {code}'}"
+    return {"seconds": 0.0, "error": error, "lacks": ""}
 
 
 def jobs_here() -> int:
@@ -188,7 +190,8 @@ def reproduce(
 ) -> Path:
     """Run the notebooks, each in a process of its own; the copies appear whole or not at all.
 
-    A notebook that fails leaves its copy, with the outputs up to the failure, in ``build/<profile>/failed/``.
+    A notebook that fails leaves its copy, with the outputs up to the failure, in ``build/<profile>/failed/``. One that
+    needs a data set which is not on this machine is left out and named, unless parameters were given.
 
     Args:
         profiles: name of a profile, or of several, one after the other; every notebook gets it as a parameter.
@@ -219,21 +222,29 @@ def reproduce(
     waiting = {(p, path.stem): known[p].get(path.stem) for p, path in chosen}
     taken: dict[str, dict[str, float]] = {p: {} for p in names}
     failures: list[str] = []
+    without: dict[str, list[str]] = {}  # data set: notebooks that need it
     columns, start = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()), time.monotonic()
     with ExitStack() as stack:
         stack.enter_context(stoppable())
         progress = stack.enter_context(Progress(*columns, console=Console(stderr=True)))
         task = progress.add_task(f"0 of {len(chosen)} notebooks", total=len(chosen))
-        for profile, path, seconds, error in stack.enter_context(closing(_run(chosen, jobs))):
+        for profile, path, seconds, error, lacks in stack.enter_context(closing(_run(chosen, jobs))):
             if error:
                 failures.append(error if len(names) == 1 else f"{profile}: {error}")
+            elif lacks:
+                without.setdefault(lacks, []).append(path.stem)
             else:
                 taken[profile][path.stem] = seconds
             del waiting[profile, path.stem]
             state = _so_far(time.monotonic() - start, len(chosen), waiting, taken, jobs)
             label = path.stem if len(names) == 1 else f"{profile} {path.stem}"
-            progress.console.print(f"{label}: {'failed' if error else duration(seconds)} ({state})", highlight=False)
+            how = "failed" if error else "needs images" if lacks else duration(seconds)
+            progress.console.print(f"{label}: {how} ({state})", highlight=False)
             progress.update(task, advance=1, description=f"{len(chosen) - len(waiting)} of {len(chosen)} notebooks")
+        for lacks, stems in without.items():
+            progress.console.print(
+                f"not drawn: {', '.join(stems)}: {lacks}", highlight=False, markup=False, soft_wrap=True
+            )
     if not given:
         for profile, found in taken.items():
             if found:
@@ -259,8 +270,8 @@ def _so_far(
 
 def _run(
     chosen: Mapping[tuple[str, Path], dict[str, Any]], jobs: int
-) -> Generator[tuple[str, Path, float, str], None, None]:
-    """Execute notebooks, some beside each other; each with its seconds and its error as soon as it has ended."""
+) -> Generator[tuple[str, Path, float, str, str], None, None]:
+    """Execute notebooks, some beside each other; each with its seconds and what went wrong as soon as it has ended."""
     waiting, by_name = list(chosen), {f"{profile}/{path.stem}": (profile, path) for profile, path in chosen}
     with temporary_folder() as folder, Processes(_environment(folder, jobs), paths.ROOT) as processes:
         while waiting or processes.running:
@@ -274,12 +285,14 @@ def _run(
             for name, code in processes.ended().items():
                 profile, path = by_name[name]
                 result = _result(path, folder / name, code)
+                lacks = result["lacks"] if set(chosen[profile, path]) == {"profile"} else ""
+                error = "" if lacks else result["error"]
                 build, executed = paths.build(profile), folder / name / path.name
-                if executed.is_file():
-                    write_whole((build / "failed" if result["error"] else build) / path.name, executed.read_bytes())
-                if not result["error"]:
+                if executed.is_file() and not lacks:
+                    write_whole((build / "failed" if error else build) / path.name, executed.read_bytes())
+                if not error:
                     (build / "failed" / path.name).unlink(missing_ok=True)
-                yield profile, path, result["seconds"], result["error"]
+                yield profile, path, result["seconds"], error, lacks
             time.sleep(0.05)
 
 

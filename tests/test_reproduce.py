@@ -56,6 +56,17 @@ def test_a_failure_names_the_cell_and_the_others_still_run(folder: Path) -> None
     assert times.times("smoke").empty  # other parameters than its own: no time to report
 
 
+def test_a_notebook_without_its_images_is_left_out_and_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(folder, "01_lacks", "from marsnb.errors import NoDataError", 'raise NoDataError("no images: fetch them")')
+    (paths.build("smoke") / "failed").mkdir(parents=True)
+    (paths.build("smoke") / "failed" / "01_lacks.ipynb").write_text("{}")
+    notebooks.reproduce("smoke")
+    assert "not drawn: 01_lacks: no images: fetch them" in capsys.readouterr().err
+    assert not list(paths.build("smoke").rglob("*.ipynb")) and times.times("smoke").empty
+    with pytest.raises(NotebookError, match="NoDataError: no images: fetch them"):  # who sets something wants it done
+        notebooks.reproduce("smoke", parameters={"length": 5})
+
+
 def test_an_unknown_parameter_stops_before_anything_runs(folder: Path) -> None:
     write(folder, "01_good", "print(length)")
     with pytest.raises(NotebookError, match="01_good has no parameter 'lenght'; known: length, profile"):

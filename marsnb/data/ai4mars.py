@@ -15,7 +15,7 @@ from marsnb.data._images import PNG, SUFFIXES, decode, decode_codes, digest
 from marsnb.data._tree import almost, files_by_stem, folders_within, other_files
 from marsnb.data.base import Image
 from marsnb.data.segmentation import UNLABELLED, Indices, Mask, SegmentationData
-from marsnb.errors import DataError, RecipeError
+from marsnb.errors import DataError, NoDataError, RecipeError
 
 
 class AI4Mars:
@@ -150,7 +150,7 @@ def find_tree(root: Path | None = None) -> Path:
             found = folder / layout
             if (found / AI4Mars.images).is_dir() and any(found.is_relative_to(place) for place in (root, inside)):
                 return found
-    raise DataError(f"no AI4Mars in {root / AI4Mars.folders}{_what_else(root)}: {AI4Mars.home}")
+    raise NoDataError(f"no AI4Mars in {root / AI4Mars.folders}{_what_else(root)}: {AI4Mars.home}")
 
 
 def _what_else(root: Path) -> str:

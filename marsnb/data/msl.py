@@ -12,7 +12,7 @@ from marsnb.data._images import digest, image_files, named_files
 from marsnb.data._tree import folders_within, last_part, left_out, read_lines
 from marsnb.data.base import ClassificationData, LabelledList, number_groups
 from marsnb.data.pds import Product, open_folder, parse_name, product_files, published_name
-from marsnb.errors import DataError, RecipeError
+from marsnb.errors import DataError, NoDataError, RecipeError
 
 __all__ = ["MSL", "Product", "Tree", "find_tree", "open_msl", "parse_name", "read_split", "read_tree"]
 
@@ -101,7 +101,7 @@ def find_tree(root: Path | None = None) -> Path:
     for folder in chain(places, above, folders_within(root)):
         if (folder / MSL.images).is_dir() and (folder in places or list_file(folder, "train").is_file()):
             return folder
-    raise DataError(f"no MSL v1 images in {root / MSL.folder}{_what_else(root)}: {_HOME}")
+    raise NoDataError(f"no MSL v1 images in {root / MSL.folder}{_what_else(root)}: {_HOME}")
 
 
 def _what_else(root: Path) -> str:

@@ -8,14 +8,16 @@ from typing import Any
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from marsnb.reproduce import as_bool
+
 _FRONT_ENDS = ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG")
 """Set in a kernel that a Jupyter server, an editor or Colab has started; papermill and nbconvert set none of them."""
 
 
 def is_live(interactive: bool | None = None) -> bool:
     """Whether someone can move a slider: what the notebook's parameter says; ``None`` finds out."""
-    if interactive is not None:
-        return interactive
+    if (given := as_bool(interactive)) is not None:
+        return given
     # a kernel of `marsnb reproduce` is static, also where that was started from a live notebook
     if os.environ.get("MARSNB_STATIC") == "1" or "marsnb-kernel-" in os.environ.get("JUPYTER_PATH", ""):
         return False

@@ -27,7 +27,7 @@ def test_nothing_stands_where_nobody_can_move_it() -> None:
 def test_live_is_what_a_front_end_has_started(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in (*live._FRONT_ENDS, "MARSNB_STATIC", "JUPYTER_PATH"):
         monkeypatch.delenv(variable, raising=False)
-    assert not live.is_live() and live.is_live(True)
+    assert not live.is_live() and live.is_live(True) and not live.is_live("false")
     monkeypatch.setenv(name, "something")
     assert live.is_live() and not live.is_live(False)
     monkeypatch.setenv("MARSNB_STATIC", "1")
