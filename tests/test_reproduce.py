@@ -36,35 +36,36 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_notebooks_run_in_this_python_at_the_root(folder: Path) -> None:
+LACKS = ("from marsnb.errors import NoDataError", 'raise NoDataError("no images: fetch them")')
+
+
+def test_notebooks_run_in_this_python_at_the_root_and_those_without_images_are_named(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(folder, "02_lacks", *LACKS)
     write(folder, "01_good", "import os, sys", "print(sys.executable, os.getcwd(), profile, length)")
     assert notebooks.reproduce("smoke") == paths.build("smoke")
     executed = nbformat.read(paths.build("smoke") / "01_good.ipynb", as_version=4)
     printed = "".join(output.get("text", "") for cell in executed.cells for output in cell.get("outputs", []))
     assert printed.split() == [sys.executable, str(paths.ROOT), "smoke", "3"]
     assert times.times("smoke")["notebook"].tolist() == ["01_good"]
+    assert "not drawn: 02_lacks: no images: fetch them" in capsys.readouterr().err
+    assert [path.stem for path in paths.build("smoke").rglob("*.ipynb")] == ["01_good"]
 
 
 def test_a_failure_names_the_cell_and_the_others_still_run(folder: Path) -> None:
     write(folder, "01_bad", "1 + 1", 'raise ValueError("first line\\nlast line")')
     write(folder, "02_good", "print(length)")
-    with pytest.raises(NotebookError, match=r"^notebook 01_bad failed in cell 4: ValueError: last line$"):
+    write(folder, "03_lacks", *LACKS)  # who sets something wants it done
+    both = (
+        r"^notebook 01_bad failed in cell 4: ValueError: last line; notebook 03_lacks failed .*: no images: fetch them$"
+    )
+    with pytest.raises(NotebookError, match=both):
         notebooks.reproduce("smoke", parameters={"length": 5})
     build = paths.build("smoke")
     assert (build / "02_good.ipynb").is_file() and not (build / "01_bad.ipynb").exists()
     assert (build / "failed" / "01_bad.ipynb").is_file()
     assert times.times("smoke").empty  # other parameters than its own: no time to report
-
-
-def test_a_notebook_without_its_images_is_left_out_and_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write(folder, "01_lacks", "from marsnb.errors import NoDataError", 'raise NoDataError("no images: fetch them")')
-    (paths.build("smoke") / "failed").mkdir(parents=True)
-    (paths.build("smoke") / "failed" / "01_lacks.ipynb").write_text("{}")
-    notebooks.reproduce("smoke")
-    assert "not drawn: 01_lacks: no images: fetch them" in capsys.readouterr().err
-    assert not list(paths.build("smoke").rglob("*.ipynb")) and times.times("smoke").empty
-    with pytest.raises(NotebookError, match="NoDataError: no images: fetch them"):  # who sets something wants it done
-        notebooks.reproduce("smoke", parameters={"length": 5})
 
 
 def test_an_unknown_parameter_stops_before_anything_runs(folder: Path) -> None:
