@@ -66,6 +66,7 @@ def spread(devices: int, work: Callable[..., Any], *arguments: Any) -> Any:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else each process warns that all parameters are used
     with temporary_folder() as folder:
         started = start(
             _begin, (devices, port, folder, work, arguments), nprocs=devices, join=False
