@@ -32,7 +32,9 @@ def with_a_jump(after: float, function, *arguments) -> None:
 
 
 @pytest.mark.parametrize(
-    "call", [(train, 4, "final"), (train, 9, "final"), (build_bank, 1), (decode,), (append_runs, "a", 9)], ids=str
+    "call",
+    [(train, "classification"), (train, "segmentation"), (build_bank, 1), (decode,), (append_runs, "a", 9)],
+    ids=str,
 )
 def test_within(tmp_path: Path, call: tuple) -> None:
     seconds = undisturbed(tmp_path / "whole", *call)
@@ -44,15 +46,15 @@ def test_within(tmp_path: Path, call: tuple) -> None:
 
 def test_between(tmp_path: Path) -> None:
     """What a killed run left is from tomorrow; the run is taken up all the same."""
-    seconds = undisturbed(tmp_path / "whole", train, 4, "final")
-    process = start(train, 4, "final", environment=folders(tmp_path / "killed"))
+    seconds = undisturbed(tmp_path / "whole", train, "classification")
+    process = start(train, "classification", environment=folders(tmp_path / "killed"))
     process.join(0.7 * seconds)
     process.kill()
     process.join()
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).timestamp()
     for path in (tmp_path / "killed").rglob("*"):
         os.utime(path, (tomorrow, tomorrow))
-    undisturbed(tmp_path / "killed", train, 4, "final")
+    undisturbed(tmp_path / "killed", train, "classification")
     found = differences(left(tmp_path / "whole"), left(tmp_path / "killed"))
     print(f"\nfiles from tomorrow; not equal: {found}")
     assert not found

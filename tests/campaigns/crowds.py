@@ -20,7 +20,7 @@ def together(root: Path, *calls: tuple) -> None:
 
 @each_crowd
 @pytest.mark.parametrize(
-    "call", [(decode,), (build_bank, 1), (train, 4, "linear-probe")], ids=lambda call: call[0].__name__
+    "call", [(decode,), (build_bank, 1), (train, "classification")], ids=lambda call: call[0].__name__
 )
 def test_the_same_thing_at_once(tmp_path: Path, count: int, call: tuple) -> None:
     undisturbed(tmp_path / "one", *call)
@@ -44,7 +44,7 @@ def test_one_ledger(tmp_path: Path, count: int) -> None:
 
 
 def test_different_runs_into_one_ledger(tmp_path: Path) -> None:
-    rows = [(train, 4, "linear-probe"), (train, 4, "baseline"), (train, 9, "baseline"), (train, 9, "without-joint")]
+    rows = [(train, task, seed) for task in ("classification", "segmentation") for seed in (0, 1)]
     for row in rows:
         undisturbed(tmp_path / "one", *row)
     together(tmp_path / "many", *rows)

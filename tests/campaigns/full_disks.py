@@ -57,9 +57,9 @@ def campaign(tmp_path: Path, points: int, function: Callable[..., object], *argu
     assert full and not strange
 
 
-@pytest.mark.parametrize(("table", "row"), [(4, "final"), (9, "final")])
-def test_runs(tmp_path: Path, table: int, row: str) -> None:
-    campaign(tmp_path, 16, train, table, row)
+@pytest.mark.parametrize("task", ["classification", "segmentation"])
+def test_runs(tmp_path: Path, task: str) -> None:
+    campaign(tmp_path, 16, train, task)
 
 
 def test_banks(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ READING = {"status": ["status", "--profile", "smoke"], "claims": ["claims", "--p
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("trained")
-    undisturbed(root, train, 4, "linear-probe")
+    undisturbed(root, train, "classification")
     return root
 
 

@@ -67,9 +67,9 @@ def campaign(
     assert not differ
 
 
-@pytest.mark.parametrize(("table", "row"), [(4, "final"), (9, "final")])
-def test_runs(tmp_path: Path, table: int, row: str) -> None:
-    campaign(tmp_path, 20, table, train, table, row)
+@pytest.mark.parametrize("task", ["classification", "segmentation"])
+def test_runs(tmp_path: Path, task: str) -> None:
+    campaign(tmp_path, 20, len(task), train, task)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -36,11 +36,14 @@ def folders(root: Path) -> dict[str, str]:
     return {f"MARSNB_{name.upper()}": str(root / name) for name in ("data", "runs", "figures", "build")}
 
 
-def train(table: int, row: str) -> None:
-    """A run at smoke."""
-    from marsnb.training.run import run_table
+def train(task: str, seed: int = 0) -> None:
+    """A small run at smoke, of three epochs."""
+    from marsnb.training.run import make_spec, run
+    from tests.training.test_run import TINY as CLASSES
+    from tests.training.test_segmentation_resume import TINY as MASKS
 
-    run_table(table, "smoke", rows=[row], device="cpu")
+    fields = {"classification": CLASSES, "segmentation": {**MASKS, "method": "mean_teacher", "epochs": 3}}[task]
+    run(make_spec(**fields, seed=seed), "smoke", device="cpu")
 
 
 def append_runs(name: str, count: int) -> None:
