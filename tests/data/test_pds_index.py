@@ -173,7 +173,7 @@ def test_a_volume_that_is_not_there_is_passed_over(
 
 
 def test_a_table_goes_on_where_it_was_cut(archive: PdsArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch_pds_index, "PIECE", 512)  # so that some come before a cut
+    monkeypatch.setattr("marsnb.data._http.PIECE", 512)  # so that some come before a cut
     expected = find(archive, tmp_path / "a")
     archive.asked.clear()
     path = "/MSLMST_0001/INDEX/RDRINDEX.TAB"
