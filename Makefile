@@ -28,7 +28,7 @@ test: $(INSTALLED)  ## ruff, mypy and pytest: everything that has to hold
 	@$(MAKE) --no-print-directory -j 2 lint pytest
 
 # The tests write some 20,000 small files: where memory has room for them, they need not wait for a disk.
-SCRATCH := $(shell free=$$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 {print $$4}'); \
+SCRATCH = $(shell free=$$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 {print $$4}'); \
   if [ "$${free:-0}" -gt 4000000 ]; then echo /dev/shm; else echo "$${TMPDIR:-/tmp}"; fi)
 
 pytest: $(INSTALLED)

@@ -5,6 +5,7 @@ Heavy imports wait for the command that needs them.
 
 import errno
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -15,6 +16,7 @@ import marsnb
 from marsnb import paths
 from marsnb.data.commands import app as data_app
 from marsnb.errors import MarsnbError, NotebookError, one_line
+from marsnb.processes import STOPPED
 
 app = typer.Typer(
     name="marsnb",
@@ -248,10 +250,13 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # not every terminal has a section sign
     try:
         code = app(standalone_mode=False)
+        if code == STOPPED:
+            raise KeyboardInterrupt  # typer has caught it, and gives back its code
     except MarsnbError as error:
         _fail(error)
     except (typer.Abort, KeyboardInterrupt):
-        _fail("stopped; what was measured is kept, and the same command goes on from there", code=130)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient second Ctrl-C would change how the process ends
+        _fail("stopped; what was measured is kept, and the same command goes on from there", code=STOPPED)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         if not (full or error.filename) or os.environ.get("MARSNB_TRACEBACK"):

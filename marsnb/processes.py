@@ -16,6 +16,8 @@ from marsnb.files import clear_left_behind
 
 DAY = 86400.0
 """Seconds."""
+STOPPED = 130
+"""Exit code of a process that Ctrl-C ended."""
 
 
 def kill(pid: int) -> None:

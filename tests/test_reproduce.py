@@ -175,6 +175,8 @@ def test_whatever_ends_the_command_ends_its_kernels_and_leaves_nothing(
         command.send_signal(number)
         time.sleep(0.05)
     assert command.wait(timeout=20) == code
+    assert command.stderr is not None
+    assert (signal.SIGINT in signals) == (b"stopped; what was measured is kept" in command.stderr.read())
     deadline = time.monotonic() + 10
     while alive(started):
         assert time.monotonic() < deadline, "a kernel or a worker lives on"

@@ -15,10 +15,9 @@ from marsnb import paths
 from marsnb.errors import MarsnbError, TrainingError
 from marsnb.training.provenance import commit
 from marsnb.training.queue import PAUSE, Ended, How, Job, Workers
-from marsnb.training.run import held, measure, run_id_of, threads, work_of
+from marsnb.training.run import Lines, held, measure, run_id_of, threads, work_of
 from marsnb.training.status import images_per_run, seconds_of, speeds_of
 
-Lines = tuple[list[dict[str, Any]], list[dict[str, Any]]]
 STARTS = 3
 """Tries to start a Ray of this machine alone, which gives up after half a minute if the machine is busy."""
 STORE = 128 * 1024**2

@@ -15,13 +15,12 @@ from torch.multiprocessing.spawn import spawn as start
 from marsnb.data.streams import STREAMS
 from marsnb.errors import MarsnbError, TrainingError
 from marsnb.methods import methods_of
-from marsnb.processes import end_with_parent, kill, temporary_folder
+from marsnb.processes import STOPPED, end_with_parent, kill, temporary_folder
 
 LEAST = 2
 """Images of a batch that a process needs at least, for batch normalisation."""
 RESULT = "result.json"
-STOPPED = 130
-"""Exit code of a process that Ctrl-C ended."""
+"""What rank 0 returned."""
 PATIENCE = 5.0
 """Seconds that processes have to end after one of them failed."""
 
@@ -68,9 +67,7 @@ def spread(devices: int, work: Callable[..., Any], *arguments: Any) -> Any:
         port = free.getsockname()[1]
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else each process warns that all parameters are used
     with temporary_folder() as folder:
-        started = start(
-            _begin, (devices, port, folder, work, arguments), nprocs=devices, join=False
-        )  # fmt: skip
+        started = start(_begin, (devices, port, folder, work, arguments), nprocs=devices, join=False)
         try:
             while not started.join(grace_period=PATIENCE):
                 pass

@@ -18,7 +18,7 @@ from marsnb.errors import MarsnbError, TrainingError
 from marsnb.processes import Processes, stoppable, temporary_folder
 from marsnb.recipes import load_profile, load_table, trainable
 from marsnb.training import ledger
-from marsnb.training.run import id_again, run, run_id_of, work_of
+from marsnb.training.run import Lines, id_again, run, run_id_of, work_of
 from marsnb.training.spec import resolve
 from marsnb.training.status import clock, seconds_of, speeds_of
 
@@ -76,7 +76,7 @@ class Ended:
     job: Job
     error: str = ""
     died: bool = False
-    lines: tuple[list[dict[str, Any]], list[dict[str, Any]]] | None = None
+    lines: Lines | None = None
 
 
 class Workers:

@@ -74,9 +74,8 @@ class Recorder(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the display."""
-        if not (
-            self.console.is_terminal and trainer.is_global_zero
-        ):  # a notebook or a log file gets the one line at the end
+        # a notebook or a log file gets the one line at the end
+        if not (self.console.is_terminal and trainer.is_global_zero):
             return
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._progress = Progress(*columns, transient=True, console=self.console)

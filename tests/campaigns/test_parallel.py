@@ -18,36 +18,11 @@ from marsnb.training.parallel import spread
 from marsnb.training.recorder import CHECKPOINT
 from marsnb.training.run import make_spec, run, run_id_of, work_of
 from marsnb.training.trainer import make_trainer
+from tests.training.test_run import TINY as CLASSES
+from tests.training.test_segmentation_run import TINY as MASKS
 
-CLASSIFICATION = {
-    "dataset": "synthetic",
-    "data_options": {"train": 144, "test": 48, "unlabelled": 32},
-    "image_size": 32,
-    "backbone": "test_resnet",
-    "start": "random",
-    "method": "semi_supervised",
-    "epochs": 1,
-    "steps_per_epoch": 3,
-    "milestones": [],
-    "lr_backbone": 1e-3,
-    "lr_projection": 1e-3,
-}
-SEGMENTATION = {
-    "task": "segmentation",
-    "dataset": "synthetic_terrain",
-    "data_options": {"train": 12, "test": 8},
-    "image_size": 32,
-    "backbone": "resnet18",
-    "start": "random",
-    "method": "semi_supervised",
-    "settings": {"threshold": 0.3, "queue": 5},
-    "epochs": 1,  # of each of the three steps
-    "steps_per_epoch": 2,
-    "batch_labelled": 4,
-    "decoder_channels": 16,
-    "dropout": 0.0,
-    "curve_images": 4,
-}
+CLASSIFICATION = {**CLASSES, "epochs": 1, "steps_per_epoch": 3, "milestones": []}
+SEGMENTATION = {**MASKS, "settings": {"threshold": 0.3, "queue": 5}, "epochs": 1, "dropout": 0.0}  # epochs of a step
 CASES = {
     "ours": CLASSIFICATION,
     "running statistics of labelled images": CLASSIFICATION | {"batchnorm": "labelled"},
