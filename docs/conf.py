@@ -45,7 +45,7 @@ html_title = "marsnb"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
-html_domain_indices = False  # the API page lists the modules
+html_domain_indices = html_use_index = False  # the API page lists the modules
 html_show_sourcelink = False
 html_last_updated_fmt = None
 html_theme_options = {
