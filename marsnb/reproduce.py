@@ -217,7 +217,8 @@ def reproduce(
     given, jobs = dict(parameters or {}), jobs or jobs_here()
     if "profile" in given:
         raise NotebookError("the profile is no parameter among others: give it as --profile")
-    chosen = {(p, path): checked_parameters(path, {"profile": p, **given}) for p in names for path in sources(only)}
+    first, *rest = sources(only)  # the first of them sums up what the others write
+    chosen = {(p, path): checked_parameters(path, {"profile": p, **given}) for p in names for path in (*rest, first)}
     known = {p: dict(zip(times(p)["notebook"], times(p)["seconds"], strict=True)) for p in names}
     waiting = {(p, path.stem): known[p].get(path.stem) for p, path in chosen}
     taken: dict[str, dict[str, float]] = {p: {} for p in names}
