@@ -26,6 +26,7 @@ FOLDERS = ("MARSNB_DATA", "MARSNB_RUNS", "MARSNB_FIGURES", "MARSNB_BUILD")
 CLONE = "marsnb runs from a clone, which has the notebooks: in it, pip install -e ."
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _NONE = ("", "none", "null")
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 
 def as_bool(value: Any, default: bool | None = None) -> bool | None:
@@ -163,7 +164,10 @@ def _failure(path: Path, executed: Path, error: BaseException) -> str:
                 cell = f" in cell {number}" if number else " in the parameters"
                 break
     name, value = getattr(error, "ename", type(error).__name__), str(getattr(error, "evalue", error))
-    last = next((line.strip() for line in reversed(value.splitlines()) if line.strip()), "no message")
+    said = value.splitlines()
+    if not any(said):  # a bare assert: the line that the traceback points at
+        said = re.findall(r"^-+> +\d+ (.+)", _COLOUR.sub("", "\n".join(getattr(error, "traceback", ()))), re.MULTILINE)
+    last = next((line.strip() for line in reversed(said) if line.strip()), "no message")
     return f"notebook {path.stem} failed{cell}: {name}: {last}"
 
 

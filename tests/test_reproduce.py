@@ -57,10 +57,12 @@ def test_a_failure_names_the_cell_and_the_others_still_run(folder: Path) -> None
     write(folder, "01_bad", "1 + 1", 'raise ValueError("first line\\nlast line")')
     write(folder, "02_good", "print(length)")
     write(folder, "03_lacks", *LACKS)  # who sets something wants it done
-    both = (
-        r"^notebook 01_bad failed in cell 4: ValueError: last line; notebook 03_lacks failed .*: no images: fetch them$"
+    write(folder, "04_wrong", "if True:\n    assert 1 == 1\n    assert length == 6")
+    three = (
+        "^notebook 01_bad failed in cell 4: ValueError: last line; notebook 03_lacks failed .*: no images: fetch them; "
+        "notebook 04_wrong failed in cell 3: AssertionError: assert length == 6$"
     )
-    with pytest.raises(NotebookError, match=both):
+    with pytest.raises(NotebookError, match=three):
         notebooks.reproduce("smoke", parameters={"length": 5})
     build = paths.build("smoke")
     assert (build / "02_good.ipynb").is_file() and not (build / "01_bad.ipynb").exists()
