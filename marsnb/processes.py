@@ -31,9 +31,13 @@ def kill(pid: int) -> None:
                 one.kill()
 
 
-def end_with_parent() -> None:
-    """End this process, and all that it started, soon after the process that started it was killed."""
-    parent = os.getppid()
+def end_with_parent(parent: int | None = None) -> None:
+    """End this process, and all that it started, soon after the process that started it was killed.
+
+    Args:
+        parent: its number, where it may have been killed before this call.
+    """
+    parent = parent or os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -13,8 +13,9 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ from marsnb.data.cache import open_cached
 from marsnb.errors import DataError
 from marsnb.files import clear_left_behind, locked, write_whole
 from marsnb.memory import keep_freed_memory
+from marsnb.processes import end_with_parent
 
 Indices = NDArray[np.int64]
 Trunk = Callable[[Tensor], Tensor | tuple[Tensor, ...]]
@@ -255,7 +257,18 @@ def _computed(job: Path, todo: Sequence[tuple[int, Indices]], workers: int) -> I
         yield from (_chunk(job, *part) for part in todo)
         return
     pool = Parallel(n_jobs=workers, return_as="generator", pre_dispatch="2 * n_jobs", batch_size=1)
-    yield from pool(delayed(_chunk)(job, *part) for part in todo)
+    yield from pool(delayed(_chunk_for)(os.getpid(), job, *part) for part in todo)
+
+
+def _chunk_for(parent: int, *of: Any) -> list[np.ndarray]:
+    """A chunk, made in a worker of the process ``parent``."""
+    _watch(parent)
+    return _chunk(*of)
+
+
+@cache
+def _watch(parent: int) -> None:
+    end_with_parent(parent)  # else a worker whose results nobody takes any more waits for ever
 
 
 def _header(shape: tuple[int, ...]) -> bytes:

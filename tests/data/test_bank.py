@@ -9,6 +9,7 @@ import textwrap
 import time
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -127,25 +128,30 @@ def test_killed_at_any_moment_it_ends_the_same(source, tmp_path):
     open_bank(wanted, workers=1, quiet=True)
     whole = files(wanted)
     program = textwrap.dedent("""
+        import sys
         import numpy as np
+        from marsnb.data import bank
         from marsnb.data.bank import BankSpec, CHUNK, open_bank
         from marsnb.data.synthetic import open_synthetic
         from marsnb.models.backbones import build_backbone
         trunk = build_backbone("test_resnet", seed=0).cut_at("layer2").eval()
         source = open_synthetic().source
         spec = BankSpec(source, 64, np.arange(1, 6 * CHUNK + 1), "strong", 2, trunk, "layer2")
-        open_bank(spec, workers=1, quiet=True)
+        bank.FEW = 0
+        open_bank(spec, workers=int(sys.argv[1]), quiet=True)
     """)
     environment = os.environ | {"MARSNB_RUNS": str(tmp_path / "killed")}
     partial = tmp_path / "killed" / "bank" / f"{wanted.key}.partial" / "0.npy"
-    process = subprocess.Popen([sys.executable, "-c", program], env=environment)
+    process = subprocess.Popen([sys.executable, "-c", program, "2"], env=environment)
     until = time.monotonic() + 120
     while not (partial.exists() and partial.stat().st_size > 4096) and process.poll() is None:
         assert time.monotonic() < until, "nothing was written in two minutes"
         time.sleep(0.005)
+    workers = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL and partial.exists()  # it was killed in the midst of it
-    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+    assert len(workers) >= 2 and psutil.wait_procs(workers, timeout=30)[1] == []  # none waits for ever
+    subprocess.run([sys.executable, "-c", program, "1"], env=environment, check=True)
     made = tmp_path / "killed" / "bank" / wanted.key
     assert [f.read_bytes() for f in sorted(made.glob("*.npy"))] == whole
     assert [f.name for f in made.iterdir()] == ["0.npy"]
