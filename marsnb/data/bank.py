@@ -260,15 +260,14 @@ def _computed(job: Path, todo: Sequence[tuple[int, Indices]], workers: int) -> I
     yield from pool(delayed(_chunk_for)(os.getpid(), job, *part) for part in todo)
 
 
+_watch = cache(end_with_parent)
+"""Once in a worker: else one whose results nobody takes any more waits for ever."""
+
+
 def _chunk_for(parent: int, *of: Any) -> list[np.ndarray]:
     """A chunk, made in a worker of the process ``parent``."""
     _watch(parent)
     return _chunk(*of)
-
-
-@cache
-def _watch(parent: int) -> None:
-    end_with_parent(parent)  # else a worker whose results nobody takes any more waits for ever
 
 
 def _header(shape: tuple[int, ...]) -> bytes:
