@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from multiprocessing import parent_process
 from pathlib import Path
 
 from marsnb.files import clear_left_behind
@@ -37,10 +38,13 @@ def end_with_parent(parent: int | None = None) -> None:
     Args:
         parent: its number, where it may have been killed before this call.
     """
+    forked = None if parent else parent_process()  # a fork's parent is the server of forks
     parent = parent or os.getppid()
 
     def watch() -> None:
-        while os.getppid() == parent:
+        if forked is not None:
+            forked.join()
+        while forked is None and os.getppid() == parent:
             time.sleep(0.5)
         kill(os.getpid())
 

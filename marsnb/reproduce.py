@@ -17,12 +17,15 @@ from typing import Any
 from marsnb import paths
 from marsnb.errors import NoDataError, NotebookError
 from marsnb.files import write_whole
+from marsnb.forked import AVAILABLE, Forked
 from marsnb.processes import Processes, end_with_parent, stoppable, temporary_folder
 from marsnb.times import cores, duration, gpu, keep_times, times
 
 KERNEL = "marsnb-this-python"
 QUIET = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore::UserWarning:zmq"}
 FOLDERS = ("MARSNB_DATA", "MARSNB_RUNS", "MARSNB_FIGURES", "MARSNB_BUILD")
+MANY = 5
+"""Notebooks from which on the imports of all of them are worth a server that forks each."""
 CLONE = "marsnb runs from a clone, which has the notebooks: in it, pip install -e ."
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _NONE = ("", "none", "null")
@@ -121,13 +124,16 @@ def checked_parameters(path: Path, parameters: Mapping[str, Any]) -> dict[str, A
     return found
 
 
-def _environment(folder: Path, jobs: int) -> dict[str, str]:
+def _environment(folder: Path, jobs: int, forks: bool = False) -> dict[str, str]:
     """Of the processes: a kernel that is this very Python, absolute folders, and each its share of the cores."""
     from ipykernel.kernelspec import write_kernel_spec
 
     # a kernel that is interrupted to be shut down calls that an error
     quiet = ["--log-level=CRITICAL"]
-    write_kernel_spec(str(folder / "kernels" / KERNEL), overrides={"display_name": "marsnb"}, extra_arguments=quiet)
+    overrides: dict[str, Any] = {"display_name": "marsnb"}
+    if forks:
+        overrides["metadata"] = {"kernel_provisioner": {"provisioner_name": "marsnb-fork"}}
+    write_kernel_spec(str(folder / "kernels" / KERNEL), overrides=overrides, extra_arguments=quiet)
     search = os.pathsep.join(filter(None, [str(folder), os.environ.get("JUPYTER_PATH", "")]))
     absolute = {v: str(Path(os.environ[v]).expanduser().resolve()) for v in FOLDERS if os.environ.get(v)}
     threads = {} if jobs == 1 else {"OMP_NUM_THREADS": str(max(1, cores() // jobs))}
@@ -278,7 +284,9 @@ def _run(
 ) -> Generator[tuple[str, Path, float, str, str], None, None]:
     """Execute notebooks, some beside each other; each with its seconds and what went wrong as soon as it has ended."""
     waiting, by_name = list(chosen), {f"{profile}/{path.stem}": (profile, path) for profile, path in chosen}
-    with temporary_folder() as folder, Processes(_environment(folder, jobs), paths.ROOT) as processes:
+    forks = AVAILABLE and len(chosen) >= MANY
+    kind = Forked if forks else Processes
+    with temporary_folder() as folder, kind(_environment(folder, jobs, forks), paths.ROOT) as processes:
         while waiting or processes.running:
             while waiting and len(processes.running) < jobs:
                 profile, path = waiting.pop(0)
@@ -302,6 +310,10 @@ def _run(
 
 
 if __name__ == "__main__":
-    end_with_parent()
+    from marsnb import kernels
+
     _path, _folder, _parameters = json.loads(sys.argv[1])
+    kernels.hold(Path(_folder) / "kernel.txt")
+    end_with_parent()
     _execute(Path(_path), Path(_folder), _parameters)
+    kernels.release()

@@ -1,17 +1,12 @@
-"""Processes that pay no import: a server that has imported what trains forks each of them."""
+"""Functions in processes of their own that pay no import: forks of the server that marsnb's commands fork, too."""
 
 import os
-import sys
 from collections.abc import Callable
-from multiprocessing import get_context
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from marsnb.processes import Processes
-
-_CONTEXT = get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["marsnb.training.run"])
+from marsnb.forked import Forked as MarsnbForked
+from marsnb.forked import ServedFork
 
 
 def in_a_process(function: Callable[..., object], *arguments: Any) -> int:
@@ -24,13 +19,10 @@ def in_a_process(function: Callable[..., object], *arguments: Any) -> int:
     Returns:
         The exit code: 0, 1 after an error, or minus the signal that ended the process.
     """
-    process = start(function, *arguments)
-    process.join()
-    assert process.exitcode is not None
-    return process.exitcode
+    return start(function, *arguments).wait()
 
 
-def start(function: Callable[..., object], *arguments: Any, environment: dict[str, str] | None = None) -> BaseProcess:
+def start(function: Callable[..., object], *arguments: Any, environment: dict[str, str] | None = None) -> ServedFork:
     """The process of `in_a_process`, begun.
 
     Args:
@@ -38,7 +30,7 @@ def start(function: Callable[..., object], *arguments: Any, environment: dict[st
         arguments: see there.
         environment: variables beside those of now.
     """
-    process = _CONTEXT.Process(target=_run, args=(dict(os.environ) | (environment or {}), function, arguments))
+    process = ServedFork(target=_run, args=(dict(os.environ) | (environment or {}), function, arguments))
     process.start()
     return process
 
@@ -52,7 +44,7 @@ def _run(environment: dict[str, str], function: Callable[..., object], arguments
     function(*arguments)
 
 
-class Forked(Processes):
+class Forked(MarsnbForked):
     """`Processes` of marsnb's own commands, forked.
 
     Args:
@@ -60,21 +52,5 @@ class Forked(Processes):
         before: one of a module's own functions, which each process calls first.
     """
 
-    def __init__(self, *given: Any, before: Callable[[], None]) -> None:
-        super().__init__(*given)
-        self.before = before
-
-    def start(self, name: str, command: Any, errors: Path) -> None:
-        process = _CONTEXT.Process(target=_command, args=(self.environment, self.before, command[3:], str(errors)))
-        process.start()
-        process.poll, process.wait = lambda: process.exitcode, process.join  # type: ignore[attr-defined]
-        self.running[name] = process  # type: ignore[assignment]
-
-
-def _command(environment: dict[str, str], before: Callable[[], None], words: list[str], errors: str) -> None:
-    from marsnb import cli
-
-    with Path(errors).open("w", encoding="utf-8") as sys.stderr:
-        sys.argv = ["marsnb", *words]
-        _run(environment, before, ())
-        cli.main()
+    def __init__(self, environment: dict[str, str], folder: Path, before: Callable[[], None]) -> None:
+        super().__init__(environment | {"OMP_NUM_THREADS": "1"}, folder, before)

@@ -39,15 +39,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 LACKS = ("from marsnb.errors import NoDataError", 'raise NoDataError("no images: fetch them")')
 
 
+@pytest.mark.parametrize("many", [1, 5], ids=["forks", "processes"])
 def test_notebooks_run_in_this_python_at_the_root_and_those_without_images_are_named(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, many: int
 ) -> None:
+    monkeypatch.setattr(notebooks, "MANY", many)
     write(folder, "02_lacks", *LACKS)
-    write(folder, "01_good", "import os, sys", "print(sys.executable, os.getcwd(), profile, length)")
+    seen = "os.getcwd(), profile, length, 'torch' in sys.modules, os.environ['TQDM_DISABLE']"
+    write(folder, "01_good", "import os, sys", f"print(sys.executable, {seen})")
     assert notebooks.reproduce("smoke") == paths.build("smoke")
     executed = nbformat.read(paths.build("smoke") / "01_good.ipynb", as_version=4)
     printed = "".join(output.get("text", "") for cell in executed.cells for output in cell.get("outputs", []))
-    assert printed.split() == [sys.executable, str(paths.ROOT), "smoke", "3"]
+    assert printed.split() == [sys.executable, str(paths.ROOT), "smoke", "3", str(many == 1), "1"]
     assert times.times("smoke")["notebook"].tolist() == ["01_good"]
     assert "not drawn: 02_lacks: no images: fetch them" in capsys.readouterr().err
     assert [path.stem for path in paths.build("smoke").rglob("*.ipynb")] == ["01_good"]
@@ -149,19 +152,19 @@ def alive(pids: list[int]) -> list[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("signals", "code"),
-    [((signal.SIGTERM,), 143), ((signal.SIGINT, signal.SIGINT), 130), ((signal.SIGKILL,), -signal.SIGKILL)],
-)
+@pytest.mark.parametrize(("signals", "code", "many"), [
+    ((signal.SIGTERM,), 143, 1), ((signal.SIGINT, signal.SIGINT), 130, 5), ((signal.SIGKILL,), -signal.SIGKILL, 1),
+    ((signal.SIGKILL,), -signal.SIGKILL, 5),
+])  # fmt: skip
 def test_whatever_ends_the_command_ends_its_kernels_and_leaves_nothing(
-    folder: Path, tmp_path_factory: pytest.TempPathFactory, signals: tuple[int, ...], code: int
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, signals: tuple[int, ...], code: int, many: int
 ) -> None:
     temporary = tmp_path_factory.mktemp("temporary")
     said = tmp_path_factory.mktemp("said") / "pid"
     write(folder, "01_long", f"import os, pathlib, time\npathlib.Path({str(said)!r}).write_text(str(os.getpid()))",
           "time.sleep(200)")  # fmt: skip
     code_to_run = (
-        "import sys, pathlib; from marsnb import cli, paths; "
+        f"import sys, pathlib; from marsnb import cli, paths, reproduce; reproduce.MANY = {many}; "
         f"paths.notebooks = lambda: pathlib.Path({str(folder)!r}); "
         "sys.argv = ['marsnb', 'reproduce', '--jobs', '1']; cli.main()"
     )
