@@ -132,7 +132,9 @@ def _environment(folder: Path, jobs: int, forks: bool = False) -> dict[str, str]
     quiet = ["--log-level=CRITICAL"]
     overrides: dict[str, Any] = {"display_name": "marsnb"}
     if forks:
-        overrides["metadata"] = {"kernel_provisioner": {"provisioner_name": "marsnb-fork"}}
+        from marsnb.kernels import NAME
+
+        overrides["metadata"] = {"kernel_provisioner": {"provisioner_name": NAME}}
     write_kernel_spec(str(folder / "kernels" / KERNEL), overrides=overrides, extra_arguments=quiet)
     search = os.pathsep.join(filter(None, [str(folder), os.environ.get("JUPYTER_PATH", "")]))
     absolute = {v: str(Path(os.environ[v]).expanduser().resolve()) for v in FOLDERS if os.environ.get(v)}
@@ -284,7 +286,7 @@ def _run(
 ) -> Generator[tuple[str, Path, float, str, str], None, None]:
     """Execute notebooks, some beside each other; each with its seconds and what went wrong as soon as it has ended."""
     waiting, by_name = list(chosen), {f"{profile}/{path.stem}": (profile, path) for profile, path in chosen}
-    forks = AVAILABLE and len(chosen) >= MANY
+    forks = AVAILABLE and len(chosen) >= MANY and gpu() is None  # a library may have asked for the GPU before the fork
     kind = Forked if forks else Processes
     with temporary_folder() as folder, kind(_environment(folder, jobs, forks), paths.ROOT) as processes:
         while waiting or processes.running:

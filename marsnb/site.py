@@ -76,8 +76,8 @@ def build() -> Path:
     if missing:
         raise MarsnbError(f"the site needs {missing[0]}, which is not installed: pip install -e '.[site]'")
     source, out = stage(), paths.build("site")
-    command = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q", "-c", str(paths.docs())]
-    command += ["-d", str(source.parent / "doctrees"), str(source), str(out)]
+    command = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q", "-j", "auto"]
+    command += ["-c", str(paths.docs()), "-d", str(source.parent / "doctrees"), str(source), str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = f"{done.stdout}\n{done.stderr}".strip().splitlines()
