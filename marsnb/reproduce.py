@@ -230,8 +230,12 @@ def reproduce(
     if "profile" in given:
         raise NotebookError("the profile is no parameter among others: give it as --profile")
     first, *rest = sources(only)  # the first of them sums up what the others write
-    chosen = {(p, path): checked_parameters(path, {"profile": p, **given}) for p in names for path in (*rest, first)}
     known = {p: dict(zip(times(p)["notebook"], times(p)["seconds"], strict=True)) for p in names}
+    chosen = {}
+    for profile in names:  # the longest first, so that none is left alone at the end
+        order = sorted(rest, key=lambda path: -known[profile].get(path.stem, 0.0))
+        for path in (*order, first):
+            chosen[profile, path] = checked_parameters(path, {"profile": profile, **given})
     waiting = {(p, path.stem): known[p].get(path.stem) for p, path in chosen}
     taken: dict[str, dict[str, float]] = {p: {} for p in names}
     failures: list[str] = []

@@ -27,6 +27,8 @@ PAUSE = 0.2
 """Seconds between two looks at the running ones."""
 RETRIES = 3
 """Times that a run is taken up again whose process died."""
+SHORT = 60.0
+"""Seconds: where no run of a profile took longer, counting what each costs would take longer than it tells."""
 
 
 @dataclass(frozen=True)
@@ -314,6 +316,10 @@ def _numbers(job: Job, book: pd.DataFrame) -> str:
 
 
 def _hours(left: Sequence[Job], profile: str, side_by_side: int) -> str:
-    known = speeds_of(profile) if left else []
-    seconds = sum(seconds_of(job.spec, known) for job in left) / side_by_side
+    taken = ledger.read(profile).drop_duplicates("run_id")["seconds"].astype(float)
+    if taken.max() < SHORT:
+        seconds = taken.mean() * len(left) / side_by_side
+    else:
+        known = speeds_of(profile) if left else []
+        seconds = sum(seconds_of(job.spec, known) for job in left) / side_by_side
     return f"about {clock(seconds)} to go" if seconds == seconds else "for how long is not known yet"
