@@ -270,3 +270,11 @@ def test_status_tells_what_runs_where_and_what_was_killed(monkeypatch):
     assert not running_runs()[0]["stopped"]
     os.utime(file, (1, 1))
     assert running_runs()[0]["stopped"]
+
+
+@pytest.mark.parametrize(("seconds", "said"), [([10, 10, 30], "about 2 min to go"), ([10, 10, 90], "not known yet")])
+def test_time_to_go_of_short_runs_is_their_mean(monkeypatch, seconds, said):
+    book = pd.DataFrame({"run_id": ["a", "a", "b"], "seconds": seconds})
+    monkeypatch.setattr(queue.ledger, "read", lambda profile: book)
+    monkeypatch.setattr(queue, "speeds_of", lambda profile: [])
+    assert said in queue._hours(jobs_of([4], "smoke", None, [0])[:9], "smoke", 2)
