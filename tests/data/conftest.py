@@ -1,4 +1,4 @@
-"""What the tests of AI4Mars's download share: a server on this machine that has a small archive of the same kind."""
+"""What the tests of downloads share: servers on this machine that have small archives of the published kinds."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +9,7 @@ from marsnb.data import _http
 from marsnb.data.ai4mars import AI4Mars
 from marsnb.data.fetch_ai4mars import BRIDGE
 from tests.fake.ai4mars import FakeAI4Mars, make_ai4mars
+from tests.fake.pds_archive import PdsArchive
 from tests.fake.zenodo import Archive
 
 
@@ -39,3 +40,18 @@ def server(navcam: FakeAI4Mars, waited: list[float]) -> Iterator[Archive]:
 def new_root(tmp_path: Path) -> Path:
     """A folder of data sets that is not there yet."""
     return tmp_path / "new" / "data"
+
+
+@pytest.fixture
+def archive() -> Iterator[PdsArchive]:
+    """A server of a small archive of Mastcam and MAHLI volumes."""
+    with PdsArchive().running() as server:
+        yield server
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds that all requests would have waited."""
+    seconds: list[float] = []
+    monkeypatch.setattr(_http.Polite, "_pause", lambda self, wait: seconds.append(wait))
+    return seconds

@@ -5,7 +5,6 @@ import errno
 import hashlib
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,21 +19,6 @@ from marsnb.data.pds import open_folder
 from marsnb.errors import DataError
 from tests.fake.pds_archive import PdsArchive
 from tests.fake.pds_fetch import LAST, contents, early, fetch, refusal
-
-
-@pytest.fixture
-def archive() -> Iterator[PdsArchive]:
-    with PdsArchive().running() as server:
-        yield server
-
-
-@pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Seconds that all requests would have waited."""
-    seconds: list[float] = []
-    monkeypatch.setattr(_http.Polite, "_pause", lambda self, wait: seconds.append(wait))
-    return seconds
-
 
 # what is brought
 

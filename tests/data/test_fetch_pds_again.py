@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,12 +19,6 @@ from tests.fake.pds_archive import PdsArchive
 from tests.fake.pds_fetch import LAST, contents, early, fetch, refusal
 
 runner = CliRunner()
-
-
-@pytest.fixture
-def archive() -> Iterator[PdsArchive]:
-    with PdsArchive().running() as server:
-        yield server
 
 
 def test_an_image_that_was_damaged_later_comes_again(archive: PdsArchive, tmp_path: Path) -> None:

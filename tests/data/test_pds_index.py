@@ -2,32 +2,17 @@
 
 import io
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from marsnb.data import _http, fetch_pds_index, pds_index
+from marsnb.data import fetch_pds_index, pds_index
 from marsnb.data.fetch_pds_index import INDEX, find_products
 from marsnb.data.pds_index import Entry, choose, labelled_frames, read_columns, read_index, read_list, write_list
 from marsnb.errors import DataError
 from tests.fake.pds_archive import LABELLED, PdsArchive, exposure, label_of, table_row
 
 LAST = 5  # sol; the third Mastcam volume has later ones
-
-
-@pytest.fixture
-def archive() -> Iterator[PdsArchive]:
-    with PdsArchive().running() as server:
-        yield server
-
-
-@pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Seconds that all requests would have waited."""
-    seconds: list[float] = []
-    monkeypatch.setattr(_http.Polite, "_pause", lambda self, wait: seconds.append(wait))
-    return seconds
 
 
 def find(archive: PdsArchive, root: Path, **options: object) -> list[Entry]:

@@ -1,18 +1,15 @@
 """A small archive of Mastcam and MAHLI volumes on this machine, laid out as the published one, that can misbehave."""
 
 import io
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
 
 import numpy as np
 from PIL import Image
+
+from tests.fake.server import Handler, Server
 
 LABELLED = "0003ML0000000110100031"  # an exposure of MSL v1's train list
 CODES = ("DRXX", "DRCX", "DRLX", "DRCL")
@@ -100,7 +97,7 @@ def label_of(rows: int, columns: dict[str, tuple[int, int]] = COLUMNS) -> bytes:
     return "\r\n".join([*lines, "END_OBJECT = INDEX_TABLE", "END", ""]).encode("ascii")
 
 
-class PdsArchive(ThreadingHTTPServer):
+class PdsArchive(Server):
     """The archive.
 
     ``plan`` holds for a path the words of its next answers, used up in order: ``cut`` (half of what is left, then the
@@ -116,10 +113,8 @@ class PdsArchive(ThreadingHTTPServer):
         open: requests under way, and the most there were at a time.
     """
 
-    daemon_threads = True
-
     def __init__(self, each: int = 2) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.files: dict[str, bytes] = {}
         self.good: set[str] = set()
         self.plan: dict[str, list[str]] = {}
@@ -192,36 +187,16 @@ class PdsArchive(ThreadingHTTPServer):
         """Path of a product's browse image."""
         return next(path for path in self.files if path.endswith(f"/BROWSE/{product[:4]}/{product}.JPG"))
 
-    @contextmanager
-    def running(self) -> Iterator[Self]:
-        """The server, in a thread of its own."""
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
-        yield self
-        self.shutdown()
-        self.server_close()
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of a client that was killed."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)  # type: ignore[arg-type]
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
     @property
     def requests(self) -> Counter[str]:
         """How often each file was asked for, by the last part of its path."""
         return Counter(path.rpartition("/")[2].removesuffix(".JPG") for path, _, _ in self.asked)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     server: PdsArchive
 
-    def log_message(self, *args: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
+    def get(self) -> None:
         archive = self.server
         with archive.lock:
             archive.asked.append((self.path, self.headers.get("Range"), time.monotonic()))

@@ -2,26 +2,20 @@
 
 import hashlib
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
 
 from marsnb.data.msl import MSL
+from tests.fake.server import Handler, Server
 
 
-class Archive(ThreadingHTTPServer):
+class Archive(Server):
     """A small Zenodo on this machine, which can be told to misbehave.
 
     ``plan`` holds a word per request of the file, used up in order: ``cut`` (half of what is left, then the connection
     ends), ``whole`` (the range is ignored), ``busy`` (429 with ``retry_after``), ``gone`` (404). After it: as asked.
     """
 
-    daemon_threads = True
-
     def __init__(self, content: bytes, record: str = MSL.record, key: str = MSL.file) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.record, self.key = record, key
         self.publish(content)
         self.sent = 0  # bytes of the file
@@ -35,30 +29,15 @@ class Archive(ThreadingHTTPServer):
         self.content = content
         self.checksum = f"md5:{hashlib.md5(content).hexdigest()}"
 
-    @contextmanager
-    def running(self) -> Iterator[Self]:
-        """The server, in a thread of its own."""
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
-        yield self
-        self.shutdown()
-        self.server_close()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
     @property
     def ranges(self) -> list[str | None]:
         return [headers.get("Range") for path, headers in self.asked if path == "/content"]
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     server: Archive
 
-    def log_message(self, *args: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
+    def get(self) -> None:
         archive = self.server
         archive.asked.append((self.path, dict(self.headers)))
         record = self.path == f"/{archive.record}"
