@@ -31,8 +31,9 @@ def write(folder: Path, stem: str, *code: str, parameters: str = "length = 3") -
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of notebooks in place of the project's."""
+    """A folder of notebooks in place of the project's, whose times nobody knows."""
     monkeypatch.setattr(paths, "notebooks", lambda: tmp_path)
+    monkeypatch.setattr(paths, "docs", lambda: tmp_path / "docs")
     return tmp_path
 
 
