@@ -91,7 +91,7 @@ def _onnx(model: Model, path: Path) -> None:
 
 
 def _safetensors(model: Model, path: Path) -> None:
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     weights = {name: tensor.detach().contiguous().clone() for name, tensor in model.module.state_dict().items()}
-    save_file(weights, str(path), metadata=facts(model))
+    path.write_bytes(save(weights, metadata=facts(model)))  # save_file hides what the disk says in an error of its own
