@@ -44,8 +44,9 @@ def end_with_parent(parent: int | None = None) -> None:
     def watch() -> None:
         if forked is not None:
             forked.join()
-        while forked is None and os.getppid() == parent:
-            time.sleep(0.5)
+        else:
+            while os.getppid() == parent:
+                time.sleep(0.5)
         kill(os.getpid())
 
     threading.Thread(target=watch, daemon=True).start()
