@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from marsnb.errors import DataError, RecipeError
 from marsnb.models import trunk as trunks
+from marsnb.models._dilated import fold_dilated
 from marsnb.models._weights import load_state
 from marsnb.models.backbones import IMAGENET_MEAN, IMAGENET_STD, _random_state, build_backbone
 from marsnb.models.classifier import freeze_batchnorm
@@ -84,6 +85,7 @@ class Segmenter(nn.Module):
         self.head = _head(decoder_channels, num_classes, upsampling=FEATURE_STRIDE)
         self.decoder_s = None if share_decoder else _decoder(encoder, decoder_channels, dropout)
         self.head_s = _head(decoder_channels, embedding_dim, upsampling=1)
+        fold_dilated(self)
         self.register_buffer("input_mean", torch.tensor(mean).view(3, 1, 1))
         self.register_buffer("input_std", torch.tensor(std).view(3, 1, 1))
 
