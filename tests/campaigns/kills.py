@@ -58,8 +58,9 @@ def campaign(
     differ: list[list[str]] = []
     while done < kills:
         root = tmp_path / "killed"
-        done += killed_until_done(root, part * longest, draw, function, *arguments)
-        lives += 1
+        kills_here, seconds = killed_until_done(root, part * longest, draw, function, *arguments)
+        longest = longest if kills_here else min(longest, seconds)  # the first was slow where a file was new to it
+        done, lives = done + kills_here, lives + 1
         if found := differences(expected, left(root)):
             differ.append(found)
         shutil.rmtree(root)
@@ -102,7 +103,8 @@ def test_a_notebook(tmp_path: Path) -> None:
     expected, draw, root = left(tmp_path / "whole"), random.Random(6), tmp_path / "killed"
     done = 0
     while done < 5:
-        done += killed_until_done(root, longest, draw, notebook, "05")
+        kills, _ = killed_until_done(root, longest, draw, notebook, "05")
+        done += kills
         found = differences(expected, left(root))
         print(f"\na notebook: {done} kills in lives of {longest:.1f} s; not equal: {found}")
         assert [name for name in found if name.endswith(".csv") and "notebooks.csv" not in name] == []

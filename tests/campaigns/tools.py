@@ -123,14 +123,15 @@ def undisturbed(root: Path, function: Callable[..., object], *arguments: Any) ->
 
 def killed_until_done(
     root: Path, longest: float, draw: random.Random, function: Callable[..., object], *arguments: Any
-) -> int:
-    """Do it again and again, killed later each time, until it has ended; the number of kills."""
+) -> tuple[int, float]:
+    """Do it again and again, killed later each time, until it has ended; the number of kills, seconds of the last."""
     for kills in range(1000):
+        began = time.monotonic()
         process = start(function, *arguments, environment=folders(root))
         process.join(draw.uniform(0, longest * 1.1**kills))
         if process.exitcode is not None:
             assert process.exitcode == 0
-            return kills
+            return kills, time.monotonic() - began
         process.kill()
         process.join()
     raise AssertionError("it never ends")
