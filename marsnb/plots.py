@@ -65,6 +65,8 @@ def save(fig: Figure, stem: str, profile: str, frame: pd.DataFrame, images: bool
     """
     if synthetic(profile):
         stamp(fig)
+    fig.draw_without_rendering()
+    fig.set_layout_engine("none")  # laid out once, and not anew for each of the files and for the page
     at = paths.images(profile) if images else paths.figures(profile)
     write_csv(at / f"{stem}.csv", frame)
     for kind, metadata in (("svg", {"Date": None, "Creator": "marsnb"}), ("png", {"Software": "marsnb"})):
