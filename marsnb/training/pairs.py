@@ -33,7 +33,7 @@ class PairArrays:
         masks: ``(N, H, W)`` uint8.
         splits: positions by name of the split.
         bank: images and their mirror images through the frozen trunk; ``None`` without one.
-        pixels: streams that are fed images all the same.
+        pixels: streams that are fed images besides.
     """
 
     images: np.ndarray
@@ -96,14 +96,16 @@ class _Epoch(IterableDataset):
 
     def _item(self, name: str, chosen: NDArray[np.int64], step: int, seed: int) -> dict[str, Any]:
         whole, chosen, bank = len(chosen), chosen[self.mine], self.arrays.bank
-        masks = self.arrays.masks[chosen]
-        if bank is None or name in self.arrays.pixels:
-            return {"images": to_images(self.arrays.images[chosen]), "masks": torch.from_numpy(masks)}
+        images, masks = self.arrays.images[chosen], self.arrays.masks[chosen]
+        if bank is None:
+            return {"images": to_images(images), "masks": torch.from_numpy(masks)}
         views = view_pairs(whole, bank.views, step, seed, same=False)[0][self.mine]
         mirrored = (views % 2 == 1)[:, None, None]  # the odd views of a bank are mirrored
-        masks = np.where(mirrored, masks[:, :, ::-1], masks)
         low, deep = (to_images(m) for m in bank.gather(chosen, views))
-        return {"low": low, "deep": deep, "masks": torch.from_numpy(masks)}
+        item = {"low": low, "deep": deep, "masks": torch.from_numpy(np.where(mirrored, masks[:, :, ::-1], masks))}
+        if name in self.arrays.pixels:
+            item["images"] = to_images(np.where(mirrored[..., None], images[:, :, ::-1], images))
+        return item
 
 
 class PairBatches(pl.LightningDataModule):
@@ -142,9 +144,14 @@ class PairBatches(pl.LightningDataModule):
         torch.manual_seed(part_seed(self.spec.seed, batch.pop("step")))
         fed = {}
         for name, item in batch.items():
-            if "low" in item:
-                fed[name] = MaskBatch(trunk_features((item["low"], item["deep"])), item["masks"].to(torch.int64))
+            if "low" not in item:
+                images, labels = self.augmentation(to_unit(item["images"]), item["masks"])
+                fed[name] = MaskBatch(images.contiguous(memory_format=torch.channels_last), labels)
                 continue
-            images, labels = self.augmentation(to_unit(item["images"]), item["masks"])
-            fed[name] = MaskBatch(images.contiguous(memory_format=torch.channels_last), labels)
+            kept, labels = trunk_features((item["low"], item["deep"])), item["masks"].to(torch.int64)
+            if "images" in item:
+                images = to_unit(item["images"]).contiguous(memory_format=torch.channels_last)
+                fed[name] = MaskBatch(images, labels, kept)
+            else:
+                fed[name] = MaskBatch(kept, labels)
         return fed

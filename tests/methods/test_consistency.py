@@ -118,7 +118,7 @@ def test_pseudo_cross_entropy_weighs_an_image_by_its_sure_share():
 def test_the_teacher_sees_whole_images_and_the_student_mixed_ones(name):
     method, fed = method_of(name, **({"mixing": "cutmix"} if name == "reco" else {})), batch_of()
     torch.manual_seed(3)
-    pseudo = method.pseudo_batch(fed.images)
+    pseudo = method.pseudo_batch(fed)
     logits = method.teacher.average(fed.images)
     torch.manual_seed(3)
     confidence, labels = logits.softmax(dim=1).max(dim=1)

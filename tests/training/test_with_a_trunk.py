@@ -95,6 +95,34 @@ def test_reco_asks_for_images_where_it_mixes(mixing):
     two_steps(work, SEGMENTATION)
 
 
+def test_images_that_are_to_be_mixed_bring_what_the_trunk_makes_of_them():
+    """The teacher sees them unmixed, so it need not pass them through the trunk again; mirrored ones are mirrored."""
+    work = prepared(method="cutmix", **TERRAIN)
+    arrays, network = work.batches.arrays, work.method.model.eval()
+    first = next(iter(work.batches.train_dataloader()))
+    raw, masks = first["unlabelled"]["images"].clone(), first["unlabelled"]["masks"].clone()
+    fed = work.batches.on_after_batch_transfer(first, 0)
+    batch, labelled = fed["unlabelled"], fed["labelled"]
+    assert batch.images.shape[1] == 3 and batch.unchanged is batch.kept and labelled.unchanged is labelled.images
+    with torch.no_grad():
+        one, other = network(batch.images), network(batch.kept)
+    assert (one - other).abs().max() <= 0.005 * other.std() and (one.argmax(1) == other.argmax(1)).float().mean() > 0.99
+    known = [torch.tensor(arrays.masks[i]) for i in arrays.splits["train"]]
+    pictures = [torch.tensor(arrays.images[i]).movedim(2, 0) for i in arrays.splits["train"]]
+    flips = set()
+    for image, mask in zip(raw, masks, strict=True):
+        at = [
+            (i, flip)
+            for i, (x, y) in enumerate(zip(pictures, known, strict=True))
+            for flip in (False, True)
+            if torch.equal(image, (x.flip(-1) if flip else x).expand_as(image))
+            and torch.equal(mask, y.flip(-1) if flip else y)
+        ]
+        assert len(at) == 1
+        flips.add(at[0][1])
+    assert flips == {False, True}
+
+
 def test_logits_from_the_bank_are_those_of_the_pixels():
     """Half precision is all that lies between: logits agree to 0.5 % of their spread, classes on 99.9 % of images."""
     spec = make_spec(method="cross_entropy", **SMALL)

@@ -114,9 +114,10 @@ class TeacherMethod(SegmentationMethod):
         self.teacher = EMA(model, self.decay)
 
     @torch.no_grad()
-    def pseudo_batch(self, images: Any) -> PseudoBatch:
-        """Images that the teacher labels, then mixed with their labels and confidences, ``(B, 3, H, W)``."""
-        confidence, labels = self.teacher(images).float().softmax(dim=1).max(dim=1)  # (B, H, W) each
+    def pseudo_batch(self, batch: MaskBatch) -> PseudoBatch:
+        """Images that the teacher labels, then mixed with their labels and confidences; the batch's are not used."""
+        images = batch.images  # (B, 3, H, W)
+        confidence, labels = self.teacher(batch.unchanged).float().softmax(dim=1).max(dim=1)  # (B, H, W) each
         if self.mixing == "none":
             return PseudoBatch(images, labels, confidence)
         mix = MIXINGS[self.mixing](labels, self.model.num_classes)
@@ -126,7 +127,7 @@ class TeacherMethod(SegmentationMethod):
     def step(self, labelled: MaskBatch, unlabelled: MaskBatch) -> dict[str, Tensor]:  # type: ignore[override]
         """L = L_ce + weight * L_pseudo; ``sure`` is the share of pixels that the teacher is sure of."""
         self.teacher.update(self.model)
-        pseudo = self.pseudo_batch(unlabelled.images)
+        pseudo = self.pseudo_batch(unlabelled)
         ce = self.cross_entropy(self.model(labelled.images), labelled.labels)
         with untracked_batchnorm(self.model):
             pseudo_logits = self.model(pseudo.images)

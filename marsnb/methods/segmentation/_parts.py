@@ -40,10 +40,17 @@ class MaskBatch:
             frozen trunk makes of them, where a method does not name the stream in ``pixels``: of that a method knows
             nothing but that the model takes it.
         labels: ``(B, H, W)``, int64; 255 where there is no label.
+        kept: what the frozen trunk makes of ``images``, where they are images although the model has one.
     """
 
     images: Any
     labels: Tensor
+    kept: Any = None
+
+    @property
+    def unchanged(self) -> Any:
+        """The images for a network that sees them as they are: through its trunk already, where that was kept."""
+        return self.images if self.kept is None else self.kept
 
 
 class SegmentationMethod(Method):

@@ -71,7 +71,7 @@ class ReCo(TeacherMethod):
     def step(self, labelled: MaskBatch, unlabelled: MaskBatch) -> dict[str, Tensor]:  # type: ignore[override]
         """L = L_ce + weight * L_pseudo + weight_reco * L_reco."""
         self.teacher.update(self.model)
-        pseudo = self.pseudo_batch(unlabelled.images)
+        pseudo = self.pseudo_batch(unlabelled)
         logits, embeddings = self.model.both(labelled.images)
         with untracked_batchnorm(self.model):
             pseudo_logits, pseudo_embeddings = self.model.both(pseudo.images)
