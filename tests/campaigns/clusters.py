@@ -1,6 +1,6 @@
 """Some runs by the plain command, by Ray's and by processes side by side, undisturbed and with a worker killed: equal.
 
-It needs the extra ``cluster``; about ten minutes on two cores.
+Ray needs the extra ``cluster``; about ten minutes on two cores.
 """
 
 import json
@@ -17,7 +17,6 @@ import pytest
 
 from marsnb import paths
 
-pytest.importorskip("ray", reason="needs Ray: pip install -e '.[cluster]'")
 COMMAND = [sys.executable, "-m", "marsnb", "run", "--profile", "smoke", "--device", "cpu", "--table", "4"]
 COMMAND += ["--row", "moco-strong", "--row", "moco-ls", "--row", "final"]
 MACHINE = ["device", "seconds", "images_per_s", "peak_memory", "date"]
@@ -25,7 +24,7 @@ MACHINE = ["device", "seconds", "images_per_s", "peak_memory", "date"]
 
 def measure(folder: Path, images: Path, *words: str, kills: int = 0) -> tuple[list[pd.DataFrame], str, int]:
     """Ledger and curves of the command, what it said, and the workers killed, each after its first epoch."""
-    (folder / "runs").mkdir(parents=True)
+    (folder / "runs").mkdir()
     (folder / "runs" / "cache").symlink_to(images)
     folders = {f"MARSNB_{name.upper()}": str(folder / name) for name in ("runs", "figures", "data")}
     environment = os.environ | folders | {"OMP_NUM_THREADS": "1"}
@@ -53,16 +52,30 @@ def measure(folder: Path, images: Path, *words: str, kills: int = 0) -> tuple[li
     return frames, text, len(killed)
 
 
-def test_a_table_is_equal_however_it_is_spread_and_whatever_dies(tmp_path: Path) -> None:
-    images = tmp_path / "images"
-    images.mkdir()
-    expected, _, _ = measure(tmp_path / "plain", images)
-    assert expected[0]["run_id"].nunique() == 3
-    on_ray, jobs = ("--on", "ray", "--jobs", "2"), ("--jobs", "2")
-    for words, kills in ((on_ray, 0), (on_ray, 2), (jobs, 2)):
-        found, said, killed = measure(tmp_path / f"{len(words)}-{kills}", images, *words, kills=kills)
-        for frame, other in zip(found, expected, strict=True):
-            pd.testing.assert_frame_equal(frame, other, check_exact=True)
-        assert killed == kills == " ".join(said.split()).count("taken up again")  # a terminal breaks lines
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("images")
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory, images: Path) -> list[pd.DataFrame]:
+    """Ledger and curves of the plain command, undisturbed."""
+    frames, _, _ = measure(tmp_path_factory.mktemp("plain"), images)
+    assert frames[0]["run_id"].nunique() == 3
+    return frames
+
+
+@pytest.mark.parametrize("kills", [0, 2])
+@pytest.mark.parametrize("on", ["", "ray"])
+def test_a_table_is_equal_however_it_is_spread_and_whatever_dies(
+    tmp_path: Path, images: Path, expected: list[pd.DataFrame], on: str, kills: int
+) -> None:
+    if on:
+        pytest.importorskip("ray", reason="needs Ray: pip install -e '.[cluster]'")
+    words = ("--on", on, "--jobs", "2") if on else ("--jobs", "2")
+    found, said, killed = measure(tmp_path, images, *words, kills=kills)
+    for frame, other in zip(found, expected, strict=True):
+        pd.testing.assert_frame_equal(frame, other, check_exact=True)
+    assert killed == kills == " ".join(said.split()).count("taken up again")  # a terminal breaks lines
     ours = [one for one in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(one.info["cmdline"] or [])]
     assert ours == []
