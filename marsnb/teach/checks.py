@@ -10,13 +10,11 @@ import numpy as np
 from marsnb.teach.exercise import Exercise
 
 # fmt: off
-
 # Notebook 02
 COSINES = np.array([[0.9, 0.6, 0.1, -0.2], [0.4, 0.8, 0.0, 0.1], [0.2, -0.1, 0.7, 0.6], [-0.3, 0.0, 0.6, 0.9]])
 """The 4 x 4 example. Row: anchor (first view); column: candidate (second view)."""
 _AT_HALF, _PLAIN, _HARD = np.exp(COSINES / 0.5), np.exp(COSINES[0]), np.exp(COSINES[0] / 0.1)
-_POSITIVE, _TOTAL = float(_AT_HALF[0, 0]), float(_AT_HALF[0].sum())
-_TIMES = np.exp(0.5 * COSINES[0])
+_POSITIVE, _TOTAL, _TIMES = float(_AT_HALF[0, 0]), float(_AT_HALF[0].sum()), np.exp(0.5 * COSINES[0])
 
 cosine = Exercise(24 / 25, "3 and 4 make a vector of length 5, so both norms are 5.",
     (24.0, "that is the dot product; divide by both norms."),

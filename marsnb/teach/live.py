@@ -38,11 +38,8 @@ def temperature_slider(draw: Callable[[float], Figure], interactive: bool | None
         return None
     from ipywidgets import FloatLogSlider, Image, VBox
 
-    slider = FloatLogSlider(
-        value=0.2, base=10, min=-1.5, max=0.5, step=0.05, description="τ", readout_format=".3f", continuous_update=True
-    )
+    slider = FloatLogSlider(value=0.2, min=-1.5, max=0.5, step=0.05, description="τ", readout_format=".3f")
     # at its own size: a box stretches what it holds, and the slider would be far above the axis
-    layout = {"align_self": "flex-start", "max_width": "100%"}
-    picture = Image(value=png(draw(slider.value)), format="png", layout=layout)
+    picture = Image(value=png(draw(slider.value)), layout={"align_self": "flex-start", "max_width": "100%"})
     slider.observe(lambda change: setattr(picture, "value", png(draw(float(f"{change['new']:.3g}")))), names="value")
     return VBox([slider, picture])
