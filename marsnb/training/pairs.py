@@ -96,14 +96,15 @@ class _Epoch(IterableDataset):
 
     def _item(self, name: str, chosen: NDArray[np.int64], step: int, seed: int) -> dict[str, Any]:
         whole, chosen, bank = len(chosen), chosen[self.mine], self.arrays.bank
-        images, masks = self.arrays.images[chosen], self.arrays.masks[chosen]
+        masks = self.arrays.masks[chosen]
         if bank is None:
-            return {"images": to_images(images), "masks": torch.from_numpy(masks)}
+            return {"images": to_images(self.arrays.images[chosen]), "masks": torch.from_numpy(masks)}
         views = view_pairs(whole, bank.views, step, seed, same=False)[0][self.mine]
         mirrored = (views % 2 == 1)[:, None, None]  # the odd views of a bank are mirrored
         low, deep = (to_images(m) for m in bank.gather(chosen, views))
         item = {"low": low, "deep": deep, "masks": torch.from_numpy(np.where(mirrored, masks[:, :, ::-1], masks))}
         if name in self.arrays.pixels:
+            images = self.arrays.images[chosen]
             item["images"] = to_images(np.where(mirrored[..., None], images[:, :, ::-1], images))
         return item
 
