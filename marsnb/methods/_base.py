@@ -88,6 +88,13 @@ class Method(pl.LightningModule):
         Called at the start of every epoch of a method with several stages, so that a resumed run is as it was.
         """
 
+    def decided_by(self, stage: int) -> dict[str, Any] | None:
+        """The settings that decide the stages up to this one; ``None`` where it is not shared with other runs.
+
+        Runs of a method whose other settings differ alone train those stages once (``marsnb.training.shared``).
+        """
+        return None
+
     def stage_epochs(self) -> list[int]:
         """Epochs of each stage, at least one each."""
         return [max(1, round(share * self.task.epochs)) for share in self.stages]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Set
+from contextlib import suppress
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from marsnb.errors import DataError
+from marsnb.files import write_whole
 from marsnb.methods._base import Method
 from marsnb.training.running import in_epoch
 from marsnb.training.work import Work
@@ -51,10 +53,13 @@ class Recorder(pl.Callback):
         folder: where the checkpoint goes.
         label: what the display calls the run.
         score_every: epochs from one scoring to the next; the last epoch is always scored.
+        ends: where to keep the checkpoint for other runs besides, by the epochs done.
     """
 
-    def __init__(self, work: Work, folder: Path, label: str, score_every: int = 1) -> None:
-        self.work, self.folder, self.label = work, folder, label
+    def __init__(
+        self, work: Work, folder: Path, label: str, score_every: int = 1, ends: dict[int, Path] | None = None
+    ) -> None:
+        self.work, self.folder, self.label, self.ends = work, folder, label, ends or {}
         self.score_every = score_every
         self.curves: list[dict[str, Any]] = []
         self.seconds = 0.0
@@ -135,9 +140,16 @@ class Recorder(pl.Callback):
             trainer.save_checkpoint(partial)  # all processes meet here; the first writes
             if trainer.is_global_zero:
                 partial.replace(self.folder / CHECKPOINT)
+                self._keep(self.ends.get(trainer.current_epoch + 1))
         finally:
             if trainer.is_global_zero:
                 partial.unlink(missing_ok=True)
+
+    def _keep(self, end: Path | None) -> None:
+        """Keep the checkpoint for other runs; a disk without room for it is no reason to stop."""
+        if end is not None and not end.exists():
+            with suppress(OSError):
+                write_whole(end, (self.folder / CHECKPOINT).read_bytes())
 
     def close(self) -> None:
         """Take the display down, however the run ended."""

@@ -23,6 +23,7 @@ from marsnb.training import classification, ledger, parallel, segmentation
 from marsnb.training.provenance import commit, device_name, versions
 from marsnb.training.recorder import CHECKPOINT, Recorder, read_checkpoint, unusable
 from marsnb.training.running import running
+from marsnb.training.shared import begin, stage_ends
 from marsnb.training.spec import RunSpec, make_spec, resolve, row_runs
 from marsnb.training.trainer import compile_model, make_trainer
 from marsnb.training.work import Prepares, Work
@@ -117,6 +118,7 @@ def _fit(work: Work, recorder: Recorder, spec: RunSpec, device: torch.device, de
     if spec.compile:
         compile_model(work.method.model)
     last = recorder.folder / CHECKPOINT
+    begin(recorder.ends, last)
     if last.exists():
         read_checkpoint(last)
     try:
@@ -220,7 +222,9 @@ def _train(
 ) -> Lines:
     measured_by = commit()  # before training: the code that runs is the code of now
     work = work_of(spec).prepare(spec, data, device)
-    recorder = Recorder(work, folder, label, score_every)
+    first_id, fingerprint = run_id_of(spec, data)
+    ends = stage_ends(spec, work.method, fingerprint, device, devices=devices, score_every=score_every)
+    recorder = Recorder(work, folder, label, score_every, ends if run_id == first_id else {})  # again means all of it
     _fit(work, recorder, spec, device, devices)
     if rank:
         return [], []  # the first process scores and enters
@@ -237,7 +241,7 @@ def _train(
         "backbone": spec.backbone,
         "start": spec.start,
         "data": data.name,
-        "fingerprint": work_of(spec).fingerprint_of(spec, data),
+        "fingerprint": fingerprint,
         "labelled": data.fingerprint[:16],
         "seed": spec.seed,
         "epochs": work.epochs,

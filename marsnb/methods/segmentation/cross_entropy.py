@@ -1,6 +1,6 @@
 """The baseline: cross entropy on labelled pixels."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -26,6 +26,10 @@ class CrossEntropy(SegmentationMethod):
     def steps(self) -> tuple[str, ...]:
         """Names of the steps."""
         return ("joint",) * self.step_count
+
+    def decided_by(self, stage: int) -> dict[str, Any] | None:
+        """Nothing but the steps done: a longer run goes on where a shorter one ended."""
+        return {"steps": self.steps[: stage + 1]}
 
     def step(self, labelled: MaskBatch) -> dict[str, Tensor]:  # type: ignore[override]
         """L = L_ce."""

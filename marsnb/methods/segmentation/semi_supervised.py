@@ -52,6 +52,15 @@ class SemiSupervised(SegmentationMethod):
         last = "pseudo" if self.contrast and self.pseudo_labels else "joint"
         return ("pretrain", "joint", last) if self.pretrain else ("joint", last)
 
+    def decided_by(self, stage: int) -> dict[str, Any] | None:
+        """Weight and switch of the contrast from the second step on; the threshold matters in the last alone."""
+        if stage == len(self.steps) - 1:
+            return None
+        settings = {"steps": self.steps[: stage + 1], "temperature": self.temperature, "queue": self.queue}
+        if self.steps[stage] != "pretrain":
+            settings |= {"weight_s": self.weight_s, "contrast": self.contrast}
+        return settings
+
     def contrast_of(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Eq. 7 against the bank as the steps before left it, which then takes these embeddings.
 

@@ -1,0 +1,71 @@
+"""Stages that several runs have in common, trained once: a run begins where another left off at the end of a stage."""
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from marsnb import paths
+from marsnb.errors import DataError
+from marsnb.files import write_whole
+from marsnb.methods._base import Method
+from marsnb.training.provenance import ONLY_REPORT, versions
+from marsnb.training.recorder import read_checkpoint
+from marsnb.training.spec import RunSpec
+
+FOLDER = "stages"
+"""Of the checkpoints, under ``MARSNB_RUNS``; they may be deleted at any time."""
+
+
+@cache
+def _code() -> str:
+    """Digest of the package's code, but for the parts that only report: what another code trained is not taken over."""
+    root = paths.ROOT / "marsnb"
+    files = sorted(p for p in root.rglob("*.py") if p.relative_to(root).parts[0] not in ONLY_REPORT)
+    return hashlib.sha256(b"".join(p.read_bytes() for p in files)).hexdigest()
+
+
+def stage_ends(spec: RunSpec, method: Method, fingerprint: str, device: torch.device, **how: Any) -> dict[int, Path]:
+    """Where the checkpoints of a run's stages are kept for other runs, by the epochs done when the stage has ended.
+
+    Two runs have the same file where all that decides their numbers up to there is the same: data, seed, device, code
+    and libraries, and of the method's settings those that it has looked at by then. Draws are a function of seed and
+    step, so a run that takes over another's stages ends with the numbers of one that trains them itself, to the bit.
+
+    Args:
+        spec: the run.
+        method: its method, which says in ``decided_by`` what its stages have in common with other runs.
+        fingerprint: of all data that the run sees.
+        device: where it trains.
+        **how: what else changes a checkpoint: ``devices``, ``score_every``.
+    """
+    lengths, ends = method.stage_epochs(), {}
+    rest = spec.model_dump(mode="json", exclude={"settings"})
+    for stage in range(len(lengths)):
+        decided = method.decided_by(stage)
+        if decided is None:
+            continue
+        key = [rest, lengths[: stage + 1], decided, fingerprint, str(device), how, versions(), _code()]
+        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+        ends[sum(lengths[: stage + 1])] = paths.runs() / FOLDER / f"{digest}.ckpt"
+    return ends
+
+
+def begin(ends: dict[int, Path], last: Path) -> None:
+    """Where a run has no checkpoint of its own yet, give it the one from which the least is left to train.
+
+    Args:
+        ends: see ``stage_ends``; a damaged one is removed.
+        last: the run's own checkpoint.
+    """
+    for _, end in sorted(ends.items(), reverse=True):
+        if last.exists() or not end.exists():
+            continue
+        try:
+            read_checkpoint(end)
+            write_whole(last, end.read_bytes())
+        except DataError:
+            end.unlink(missing_ok=True)
