@@ -55,10 +55,12 @@ clean:  ## remove what is generated and not kept; .venv, runs/, data/ and figure
 
 # .installing outlives an install that was killed: such an environment may hold half a package, so it is made anew.
 # Python compiles a module when it is first imported: compiling all 18,000 beforehand takes longer than a minute.
+# The pip that comes with Python 3.11 takes a minute longer than a new one.
 $(INSTALLED): pyproject.toml constraints.txt
 	@if [ -e $(INSTALLING) ]; then echo "the last install was interrupted: making .venv anew"; rm -rf .venv; fi
 	@$(PY) -m pip --version >/dev/null 2>&1 || { $(PYTHON) -c $(SUITABLE) && $(PYTHON) -m venv .venv; }
 	@touch $(INSTALLING)
+	$(PY) -m pip install --quiet --upgrade -c constraints.txt pip
 	$(PY) -m pip install --no-compile -c constraints.txt -e '.[dev,site]'
 	@rm -f $(INSTALLING)
 	@touch $@

@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from multiprocessing import forkserver, get_context
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,12 @@ AVAILABLE = sys.platform == "linux"
 """Whether libraries bear it: those of macOS's own do not."""
 _SERVER, _HERE = get_context("forkserver"), get_context("fork")
 _SERVER.set_forkserver_preload(["marsnb.preloaded"])
+
+
+def compiled() -> bool:
+    """Whether Python has compiled what notebooks import, or keeps nothing that it compiles."""
+    last = find_spec("umap")
+    return sys.dont_write_bytecode or last is None or Path(last.cached or "").exists()
 
 
 class _Popen:

@@ -17,7 +17,7 @@ from typing import Any
 from marsnb import paths
 from marsnb.errors import NoDataError, NotebookError
 from marsnb.files import write_whole
-from marsnb.forked import AVAILABLE, Forked
+from marsnb.forked import AVAILABLE, Forked, compiled
 from marsnb.processes import Processes, end_with_parent, stoppable, temporary_folder
 from marsnb.times import cores, duration, gpu, keep_times, times
 
@@ -292,7 +292,13 @@ def _run(
     waiting, by_name = list(chosen), {f"{profile}/{path.stem}": (profile, path) for profile, path in chosen}
     forks = AVAILABLE and len(chosen) >= MANY and gpu() is None  # a library may have asked for the GPU before the fork
     kind = Forked if forks else Processes
-    with temporary_folder() as folder, kind(_environment(folder, jobs, forks), paths.ROOT) as processes:
+    with ExitStack() as stack:
+        folder = stack.enter_context(temporary_folder())
+        environment = _environment(folder, jobs, forks)
+        if forks and jobs > 1 and not compiled():
+            helper = stack.enter_context(Processes(environment, paths.ROOT))
+            helper.start("imports", [sys.executable, "-m", "marsnb.preloaded"], errors=folder / "imports.txt")
+        processes = stack.enter_context(kind(environment, paths.ROOT))
         while waiting or processes.running:
             while waiting and len(processes.running) < jobs:
                 profile, path = waiting.pop(0)

@@ -108,7 +108,7 @@ class Backbone(nn.Module):
     @torch.no_grad()
     def trunk(self, x: Tensor) -> Tensor:
         """What the trunk makes of images in [0, 1], ``(B, 3, H, W)`` to ``(B, D, h, w)``; without gradient."""
-        return trunks.run(self.network, self.trunk_parts, (x - self.input_mean) / self.input_std)
+        return trunks.run_frozen(self.network, self.trunk_parts, (x - self.input_mean) / self.input_std)
 
     def forward(self, x: Tensor) -> Tensor:
         """Pooled features of images in [0, 1], or of what the trunk made of them."""

@@ -139,8 +139,8 @@ class Segmenter(nn.Module):
     @torch.no_grad()
     def trunk(self, x: Tensor) -> TrunkFeatures:
         """What the trunk makes of images in [0, 1], ``(B, 3, H, W)``; without gradient."""
-        low = trunks.run(self.network, self.low_parts, (x - self.input_mean) / self.input_std)
-        return TrunkFeatures(low, trunks.run(self.network, self.trunk_parts, low))
+        low = trunks.run_frozen(self.network, self.low_parts, (x - self.input_mean) / self.input_std)
+        return TrunkFeatures(low, trunks.run_frozen(self.network, self.trunk_parts, low))
 
     def features(self, x: Tensor | TrunkFeatures) -> list[Any]:
         """The backbone's features at strides 1 (the image itself), 2, 4, 8, 16 and 16.

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from marsnb.models._weights import file_digest
 from marsnb.models.backbones import build_backbone
 from marsnb.models.classifier import Classifier
 from marsnb.training.batches import Arrays, Batches, open_arrays, training_list
-from marsnb.training.evaluate import Scores, diagnostics, forward_all, score, write_predictions
+from marsnb.training.evaluate import Scores, diagnostics, forward_all, score, strong_views, write_predictions
 from marsnb.training.pretrain import PretrainSpec, moco_mars_weights, start_before
 from marsnb.training.spec import ClassificationSpec
 from marsnb.training.work import Work
@@ -120,6 +121,7 @@ def prepare(spec: ClassificationSpec, data: ClassificationData, device: torch.de
     if method.precompute:
         arrays = _with_features(arrays, method.model, device)
     batches = Batches(arrays, method.streams, spec, lambda epoch: method.streams_of(method.stage_at(epoch)[0]))
+    views_on = cache(partial(strong_views, arrays, arrays.splits["val"], spec.image_size))
     latest: dict[str, Scores] = {}  # of the epoch that was assessed last: the splits are whole, so they are the scores
 
     def scores_of(method: Any, device: torch.device) -> dict[str, Scores]:
@@ -128,8 +130,7 @@ def prepare(spec: ClassificationSpec, data: ClassificationData, device: torch.de
 
     def assess(method: Any, device: torch.device) -> dict[str, float]:
         values = {f"{split}/top1": s.top1 for split, s in scores_of(method, device).items()}
-        images = arrays.splits["val"]
-        return values | diagnostics(method.model, method.embedding, arrays, images, spec.image_size, device)
+        return values | diagnostics(method.model, method.embedding, views_on(device))
 
     def last(method: Any, device: torch.device) -> dict[str, Scores]:
         return latest or scores_of(method, device)  # none where it was stopped between its last epoch and the ledger

@@ -82,25 +82,37 @@ def score(model: Classifier, arrays: Arrays, split: LabelledList, device: torch.
     return Scores(split.labels, predictions.numpy(), confidences.numpy())
 
 
-def diagnostics(
-    model: Classifier, embedding: str, arrays: Arrays, split: LabelledList, size: int, device: torch.device
-) -> dict[str, float]:
-    """Alignment, uniformity and effective rank of the features and of the method's embedding.
+def strong_views(arrays: Arrays, split: LabelledList, size: int, device: torch.device) -> tuple[Tensor, ...]:
+    """Two strong views of some images of a split, or of what the trunk made of them; the same whenever it is called.
 
-    On the same images and the same strong views every time; the global random state is left as it was.
+    The global random state is left as it was. Where the arrays hold features there are no views.
     """
     if arrays.images.ndim == 2:
-        return {}
+        return ()
     chosen = split.indices[np.linspace(0, len(split) - 1, min(DIAGNOSTIC_IMAGES, len(split))).astype(np.int64)]
-    model.eval()
-    devices = [device] if device.type == "cuda" else []
-    values = {}
-    with torch.random.fork_rng(devices), torch.inference_mode():
+    if arrays.shown is not None:
+        kept = (arrays.shown.gather(chosen, np.full(len(chosen), view))[0] for view in range(2))
+        return tuple(to_unit(to_images(view)).to(device) for view in kept)
+    change, images = strong(size), to_unit(to_images(arrays.images[chosen]).to(device))
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.inference_mode():
         torch.manual_seed(0)
-        f1, f2 = (
-            torch.cat([model.features(part) for part in view.split(CHUNK)])
-            for view in _strong_views(arrays, chosen, size, device)
-        )
+        return change(images), change(images)
+
+
+def diagnostics(model: Classifier, embedding: str, views: tuple[Tensor, ...]) -> dict[str, float]:
+    """Alignment, uniformity and effective rank of the features and of the method's embedding.
+
+    Args:
+        model: what is looked at.
+        embedding: its name, ``features`` where a method has none.
+        views: see ``strong_views``; nothing is found where there are none.
+    """
+    if not views:
+        return {}
+    model.eval()
+    values = {}
+    with torch.inference_mode():
+        f1, f2 = (torch.cat([model.features(part) for part in view.split(CHUNK)]) for view in views)
         pairs = {"": (f1, f2)}
         if embedding != "features":
             project = model.project_s if embedding == "embed_s" else model.project_u
@@ -110,16 +122,6 @@ def diagnostics(
             values[f"{prefix}uniformity"] = float(uniformity(z1))
             values[f"{prefix}effective_rank"] = float(effective_rank(z1))
     return values
-
-
-def _strong_views(arrays: Arrays, chosen: NDArray[np.int64], size: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Two strong views of the chosen images, or of what the trunk made of them."""
-    if arrays.shown is not None:
-        kept = (arrays.shown.gather(chosen, np.full(len(chosen), view))[0] for view in range(2))
-        first, second = (to_unit(to_images(view)).to(device) for view in kept)
-        return first, second
-    change, images = strong(size), to_unit(to_images(arrays.images[chosen]).to(device))
-    return change(images), change(images)
 
 
 def write_predictions(scores: dict[str, Scores], data: ClassificationData, path: Path) -> None:

@@ -11,7 +11,7 @@ from marsnb.models.backbones import build_backbone
 from marsnb.models.classifier import Classifier
 from marsnb.training import evaluate
 from marsnb.training.batches import Arrays
-from marsnb.training.evaluate import Scores, diagnostics, forward_all, score, write_predictions
+from marsnb.training.evaluate import Scores, diagnostics, forward_all, score, strong_views, write_predictions
 
 CPU = torch.device("cpu")
 NAMES = ("wheel", "drill", "turret", "scoop")
@@ -115,9 +115,8 @@ def test_score_of_features_needs_the_head_alone(model):
 
 def run_diagnostics(model, embedding="embed_s", n=12, **arrays):
     split = LabelledList(np.arange(n), np.zeros(n, np.int64))
-    return diagnostics(
-        model, embedding, Arrays(**{"images": images(n), "unlabelled": None, "splits": {}} | arrays), split, 32, CPU
-    )
+    arrays = Arrays(**{"images": images(n), "unlabelled": None, "splits": {}} | arrays)
+    return diagnostics(model, embedding, strong_views(arrays, split, 32, CPU))
 
 
 @pytest.mark.parametrize("embedding", ["features", "embed_s", "embed_u"])
