@@ -16,7 +16,7 @@ SIZE = 32
 def method_of(name: str, epochs: int = 2, seed: int = 0, dropout: float = 0.0, **settings: Any) -> Any:
     """A method on a small network, in training mode, as a run of five steps an epoch would build it."""
     spec = make_spec(
-        task="segmentation", dataset="synthetic_terrain", image_size=SIZE, method=name, backbone="resnet18",
+        task="segmentation", dataset="synthetic_terrain", image_size=SIZE, method=name, backbone="test_resnet",
         start="random", epochs=epochs, decoder_channels=16, dropout=dropout, settings=settings, seed=seed,
     )  # fmt: skip
     return build_method(spec, CLASSES, steps=5).train()

@@ -155,7 +155,7 @@ def test_the_main_decoders_gradient_is_that_of_cross_entropy_alone():
         )
         for ours, theirs in pairs:
             torch.testing.assert_close(ours.grad, theirs.grad)
-    assert not torch.allclose(method.model.encoder.conv1.weight.grad, plain.model.encoder.conv1.weight.grad)
+    assert not torch.allclose(method.model.network.conv1[0].weight.grad, plain.model.network.conv1[0].weight.grad)
 
 
 def test_agreement_is_on_unlabelled_pixels_alone():

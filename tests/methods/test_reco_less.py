@@ -57,7 +57,9 @@ def test_reco_trains_both_heads_and_its_contrast_the_embedding_alone():
     assert losses["loss"].item() == pytest.approx((losses["ce"] + losses["pseudo"] + losses["reco"]).item(), rel=1e-5)
     losses["reco"].backward(retain_graph=True)
     assert method.model.head[0].weight.grad is None
-    assert method.model.head_s[0].weight.grad.abs().sum() > 0 and method.model.encoder.conv1.weight.grad.abs().sum() > 0
+    assert (
+        method.model.head_s[0].weight.grad.abs().sum() > 0 and method.model.network.conv1[0].weight.grad.abs().sum() > 0
+    )
     losses["ce"].backward()
     assert method.model.head[0].weight.grad.abs().sum() > 0
 

@@ -16,7 +16,7 @@ from marsnb.training.spec import make_spec
 
 def method_of(name="semi_supervised", epochs=2, **settings):
     spec = make_spec(
-        task="segmentation", dataset="synthetic_terrain", image_size=32, method=name, backbone="resnet18",
+        task="segmentation", dataset="synthetic_terrain", image_size=32, method=name, backbone="test_resnet",
         start="random", epochs=epochs, decoder_channels=16, dropout=0.0, settings=settings,
     )  # fmt: skip
     return build_method(spec, 4, steps=5)

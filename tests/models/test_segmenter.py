@@ -11,7 +11,7 @@ from marsnb.models.segmenter import Segmenter, build_segmenter
 SMALL = {"decoder_channels": 16}
 
 
-def build(name="resnet18", **settings):
+def build(name="test_resnet", **settings):
     return build_segmenter(name, 4, seed=0, **{**SMALL, **settings})
 
 
@@ -110,14 +110,14 @@ def test_starts_from_a_file_of_a_backbone(tmp_path):
 
 def test_equal_seeds_equal_weights_and_the_random_state_stays():
     state = torch.get_rng_state()
-    first, second, other = build(), build(), build_segmenter("resnet18", 4, seed=1, **SMALL)
+    first, second, other = build(), build(), build_segmenter("test_resnet", 4, seed=1, **SMALL)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
-    assert not torch.equal(first.encoder.conv1.weight, other.encoder.conv1.weight)
+    assert not torch.equal(first.network.conv1[0].weight, other.network.conv1[0].weight)
 
 
 def test_state_round_trips(images):
-    first, second = build().eval(), build_segmenter("resnet18", 4, seed=5, **SMALL).eval()
+    first, second = build().eval(), build_segmenter("test_resnet", 4, seed=5, **SMALL).eval()
     second.load_state_dict(first.state_dict())
     assert torch.equal(first(images), second(images))
 

@@ -13,7 +13,7 @@ from marsnb.training.pairs import PairArrays, PairBatches
 from marsnb.training.spec import make_spec
 
 SPEC = make_spec(
-    task="segmentation", dataset="synthetic_terrain", image_size=32, method="cross_entropy", backbone="resnet18",
+    task="segmentation", dataset="synthetic_terrain", image_size=32, method="cross_entropy", backbone="test_resnet",
     start="random", batch_labelled=4, steps_per_epoch=3,
 )  # fmt: skip
 

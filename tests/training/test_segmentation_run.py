@@ -21,7 +21,7 @@ TINY = {
     "dataset": "synthetic_terrain",
     "data_options": {"train": 12, "test": 8},
     "image_size": 32,
-    "backbone": "resnet18",
+    "backbone": "test_resnet",
     "start": "random",
     "method": "semi_supervised",
     "settings": {"threshold": 0.3},

@@ -7,8 +7,9 @@ import torch
 from marsnb import paths
 from marsnb.methods.segmentation.cross_entropy import CrossEntropy
 from marsnb.methods.segmentation.semi_supervised import SemiSupervised
+from marsnb.training import segmentation
 from marsnb.training.run import make_spec, run
-from marsnb.training.shared import FOLDER
+from marsnb.training.shared import FOLDER, stage_ends
 
 TINY = {
     "task": "segmentation", "dataset": "synthetic_terrain", "data_options": {"train": 8, "test": 4}, "image_size": 32,
@@ -43,10 +44,6 @@ def trained(method, settings, taken, **more):
         ("semi_supervised", {}, {"pseudo_labels": False}, 2),
         ("semi_supervised", {}, {"weight_s": 0.1}, 4),
         ("semi_supervised", {}, {"contrast": False}, 4),
-        ("semi_supervised", {"weight_s": 0.1}, {"weight_s": 0.1, "threshold": 0.3}, 2),
-        ("semi_supervised", {}, {"temperature": 0.2}, 6),
-        ("semi_supervised", {}, {"queue": 8}, 6),
-        ("semi_supervised", {}, {"pretrain": False}, 4),
         ("cross_entropy", {}, {"step_count": 3}, 2),
         ("cross_entropy", {"step_count": 3}, {}, 0),
     ],
@@ -62,6 +59,17 @@ def test_a_run_takes_over_what_another_has_trained(method, first, settings, step
     pd.testing.assert_frame_equal(result.metrics[same], alone.metrics[same], check_exact=True)
     pd.testing.assert_frame_equal(result.curves, alone.curves, check_exact=True)
     assert all(torch.equal(state[name], after[name]) for name in state)
+
+
+@pytest.mark.parametrize("settings", [{"temperature": 0.2}, {"queue": 8}, {"pretrain": False}])
+def test_what_decides_the_first_stage_shares_nothing(settings):
+    """No file of one is a file of the other."""
+    ends = []
+    for given in ({}, settings):
+        spec = make_spec(**TINY, method="semi_supervised", settings=given)
+        method = segmentation.build_method(spec, 4, 2)
+        ends.append(set(stage_ends(spec, method, "data", torch.device("cpu")).values()))
+    assert all(ends) and not ends[0] & ends[1]
 
 
 def test_another_seed_and_a_run_again_train_all_of_their_stages(steps_taken):
