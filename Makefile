@@ -33,7 +33,7 @@ SCRATCH = $(shell free=$$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 {print $$4}
 
 pytest: $(INSTALLED)
 	@scratch=$$(mktemp -d "$(SCRATCH)/marsnb.XXXXXX"); trap 'rm -rf "$$scratch"' EXIT; \
-	TMPDIR=$$scratch OMP_NUM_THREADS=1 $(PY) -m pytest -n 2
+	TMPDIR=$$scratch OMP_NUM_THREADS=1 $(PY) -m pytest -n 3
 
 lint: $(INSTALLED)  ## ruff and mypy only
 	$(PY) -m ruff check .

@@ -93,7 +93,7 @@ def run_frozen(network: nn.Module, names: Sequence[str], x: Tensor) -> Tensor:
         return run(network, names, x)
     parts = [network.get_submodule(name) for name in names]
     tensors = (t for part in parts for t in (*part.parameters(), *part.buffers()))
-    state = [(t.data_ptr(), t._version) for t in tensors]
+    state = [(t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors]  # those never change
     kept = _FOLDED.setdefault(network, {})
     if tuple(names) not in kept or kept[tuple(names)][0] != state:
         kept[tuple(names)] = state, _folded(parts, x[:1])

@@ -143,6 +143,14 @@ def test_folded_batchnorm_follows_weights_that_are_loaded():
     torch.testing.assert_close(backbone.trunk(x), other.trunk(x))
 
 
+def test_a_network_made_in_inference_mode_has_a_trunk_too(images):
+    with torch.inference_mode():
+        backbone = build_backbone("test_resnet", seed=0).cut_at("layer3")
+        found = backbone.trunk(images)
+    wanted = build_backbone("test_resnet", seed=0).cut_at("layer3").trunk(images)
+    assert torch.equal(found, wanted)
+
+
 def test_a_network_that_is_not_its_modules_in_their_order_is_left_as_it_is():
     class Twisted(nn.Module):
         def __init__(self):
