@@ -7,12 +7,12 @@ from marsnb.results.images import answers, matrices
 from marsnb.results.intervals import ENOUGH, Value, over_seeds, share
 from marsnb.results.output import caption, readable, styled, synthetic, write_csv, write_frame, write_table
 from marsnb.results.ranks import rank_correlation
-from marsnb.results.tidy import summary, table
+from marsnb.results.tidy import on_common_seeds, summary, table
 from marsnb.results.versions import datasets
 from marsnb.training.fairness import fairness
 
 __all__ = [
     "ENOUGH", "Value", "answers", "caption", "changes", "cost_ratios", "curves", "datasets", "differences", "fairness",
-    "growth", "matrices", "mean_curves", "method_costs", "over_seeds", "rank_correlation", "readable", "share",
-    "styled", "summary", "synthetic", "table", "whole", "write_csv", "write_frame", "write_table",
+    "growth", "matrices", "mean_curves", "method_costs", "on_common_seeds", "over_seeds", "rank_correlation",
+    "readable", "share", "styled", "summary", "synthetic", "table", "whole", "write_csv", "write_frame", "write_table",
 ]  # fmt: skip

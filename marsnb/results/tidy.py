@@ -172,3 +172,14 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
             | {name: first[name] for name in RAN}
         )
     return pd.DataFrame(found)
+
+
+def on_common_seeds(frame: pd.DataFrame) -> pd.DataFrame:
+    """Only the seeds that every measured row has, so that rows in one picture differ by nothing but themselves.
+
+    Args:
+        frame: what `table` or `curves` gives; rows that were not run stay as they are.
+    """
+    seeds = frame.dropna(subset="value").groupby(["table", "row"] if "table" in frame else "row")["seed"].agg(set)
+    shared = set.intersection(*seeds) if len(seeds) else set()
+    return frame[frame["seed"].isin(shared) | frame["value"].isna()]

@@ -118,3 +118,13 @@ def test_the_ledger_is_read_again_where_it_has_changed(tmp_path: Path) -> None:
     assert row(results.table(4, "lite"), "final")["value"].tolist() == [50]
     fake.fill("lite", top1={"final": 0.6, "ls-lu": 0.6})
     assert row(results.table(4, "lite"), "final")["value"].tolist() == [60]
+
+
+def test_common_seeds_are_those_that_all_measured_rows_have():
+    rows = {"a": (0, 1, 2), "b": (0, 2), "c": ()}
+    lines = [{"table": 4, "row": r, "seed": s, "value": 1.0} for r, seeds in rows.items() for s in seeds]
+    frame = pd.DataFrame([*lines, {"table": 4, "row": "c", "seed": None, "value": None}])
+    kept = results.on_common_seeds(frame)
+    assert kept.dropna(subset="value").groupby("row")["seed"].agg(list).to_dict() == {"a": [0, 2], "b": [0, 2]}
+    assert kept["row"].tolist()[-1] == "c"  # it was not run, and stays
+    assert results.on_common_seeds(frame.drop(columns="table").iloc[:0]).empty
