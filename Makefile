@@ -12,6 +12,8 @@ PROFILE ?= smoke lite
 PY := .venv/bin/python
 INSTALLED := .venv/.installed
 INSTALLING := .venv/.installing
+QUIETLY = $(PY) -m pip install --quiet --no-compile
+LIGHT = ipywidgets jupyterlab papermill mypy myst-nb nbstripout pre-commit pytest ruff seaborn selenium sphinx-book-theme umap-learn
 SUITABLE := 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
   "marsnb needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is %d.%d: name one that is, as in make PYTHON=python3.11 test" % v)'
 
@@ -61,6 +63,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PY) -m pip --version >/dev/null 2>&1 || { $(PYTHON) -c $(SUITABLE) && $(PYTHON) -m venv .venv; }
 	@touch $(INSTALLING)
 	$(PY) -m pip install --quiet --upgrade -c constraints.txt pip
+	@if [ "$$(uname -sm)" = "Linux x86_64" ]; then \
+	  echo "torch and the notebooks' packages first, side by side: pip uses one core"; \
+	  $(QUIETLY) --no-deps $$(grep -E '^(torch|torchvision|triton|cuda-[a-z]+|nvidia-[a-z0-9-]+)==' constraints.txt) & \
+	  $(QUIETLY) -c constraints.txt $(LIGHT) || true; wait || true; fi
 	$(PY) -m pip install --no-compile -c constraints.txt -e '.[dev,site]'
 	@rm -f $(INSTALLING)
 	@touch $@

@@ -190,8 +190,8 @@ def _result(path: Path, folder: Path, code: int) -> dict[str, Any]:
 
 
 def jobs_here() -> int:
-    """Notebooks that run beside each other by default: two on a processor of two cores or more, one on a GPU."""
-    return min(2, cores()) if gpu() is None else 1
+    """Notebooks that run beside each other by default: one more than there are cores, at most four; one on a GPU."""
+    return min(4, cores() + 1) if gpu() is None else 1
 
 
 def reproduce(
