@@ -120,7 +120,8 @@ class Segmenter(nn.Module):
             if not low:
                 raise RecipeError(f"trunk {name!r} ends before the features at stride {FEATURE_STRIDE}: cut deeper")
             self.low_parts, self.trunk_parts, self.tail_parts = trunk[:low], trunk[low:], tail
-            parts = self.features(x)
+            low_map = trunks.run(self.network, self.low_parts, (x - self.input_mean) / self.input_std)
+            parts = self.features(TrunkFeatures(low_map, trunks.run(self.network, self.trunk_parts, low_map)))
             if not all(trunks.same(whole[i], parts[i]) for i in (2, -1)):
                 raise RecipeError(
                     f"{type(self.network).__name__} is not its modules one after the other: leave trunk out"
