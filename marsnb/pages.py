@@ -21,6 +21,7 @@ def parts(others: Sequence[str]) -> dict[str, Callable[[], str]]:
         "more-notebooks": _more_notebooks,
         "tables": _tables,
         "claims": _claims,
+        "state": _state,
     }
     for package in ("losses", "models", "methods"):
         named[f"api-{package}"] = lambda package=package: _modules(f"marsnb.{package}")  # type: ignore[misc]
@@ -65,10 +66,44 @@ def _measured(key: str) -> str:
     head = recipes.load_table(key)
     name = f"Table {head.table}. " if isinstance(head.table, int) else ""
     frame = summary(table(head.table, SHOWN))
-    texts = readable(frame)
+    texts, said, notes = readable(frame), caption(frame, SHOWN), ""
+    if frame["metric"].nunique() > 1:
+        texts, notes = _side_by_side(texts)
+        said += (
+            " Each cell: the paper's number / the measured one (their distance)."
+            if frame["paper"].notna().any()
+            else ""
+        )
     text = [f"({key})=", f"## {name}{head.title}", "", *_drawn_in(head.table)]
-    text += [f"{head.note.strip()} {caption(frame, SHOWN)}".strip(), ""]
-    return "\n".join([*text, _pipes(texts), ""])
+    text += [f"{head.note.strip()} {said}".strip(), ""]
+    return "\n".join([*text, _pipes(texts), "", notes, ""])
+
+
+def _side_by_side(texts: Any) -> tuple[Any, str]:
+    """A table of several metrics as wide as a page: a column for each, and the remarks as notes below.
+
+    Args:
+        texts: what `results.readable` gives.
+
+    Returns:
+        The table, mIoU first, with the paper's number, the measured one and their distance in one cell; and the notes.
+    """
+    found = texts[[name for name in ("Category", "Method") if name in texts]].copy()
+    metrics = dict.fromkeys(name.partition(", ")[0] for name in texts if ", " in name)
+    for metric in sorted(metrics, key=lambda name: name != "mIoU"):
+        measured = texts[f"{metric}, measured"].str.replace(r" (?=[±\[])", "<br>", regex=True)
+        printed = texts.get(f"{metric}, paper", [""] * len(texts))
+        off = texts.get(f"{metric}, difference", [""] * len(texts))
+        found[metric] = [
+            " / ".join(filter(None, both)) + f"<br>({gap})" * bool(gap)
+            for *both, gap in zip(printed, measured, off, strict=True)
+        ]
+    notes: dict[str, int] = {}
+    for row, remarks in texts.get("remarks", texts["Method"].iloc[:0]).items():
+        marks = [str(notes.setdefault(one, len(notes) + 1)) for one in filter(None, remarks.split("; "))]
+        found.loc[row, "Method"] += f" <sup>{', '.join(marks)}</sup>" if marks else ""
+    below = "  \n".join(f"<sup>{number}</sup> {note}" for note, number in notes.items())
+    return found.assign(n=texts["n"]), below
 
 
 WORDS = ("Category", "Method", "remarks")
@@ -104,12 +139,30 @@ def _numbers(said: str) -> set[Any]:
     return found
 
 
+def _state() -> str:
+    """How many rows of the paper's tables are measured, and how many of its sentences hold."""
+    from marsnb.results import claims, table
+
+    numbers, checks = recipes.tables(), claims.frame(SHOWN)
+    lines = [table(number, SHOWN).query("not control") for number in numbers]
+    rows = sum(found["row"].nunique() for found in lines)
+    done = sum(found.dropna(subset="value")["row"].nunique() for found in lines)
+    hold, fail, undecided, untested = claims.tally(checks).loc["all", list(claims.VERDICTS)]
+    return (
+        f"So far {done} of the {rows} rows of Tables {numbers[0]} to {numbers[-1]} are measured. Of {len(checks)} "
+        f"checks of the paper's sentences {hold} hold, {fail} do not, {undecided} are undecided and {untested} are not "
+        "tested.\n"
+    )
+
+
 def _claims() -> str:
     """How many of the paper's sentences hold, by section."""
     from marsnb.results import claims
 
-    counts = claims.tally(claims.frame(SHOWN))
-    text = [f"| Section | {' | '.join(counts.columns)} |", "|---|" + "---:|" * counts.shape[1]]
+    found = claims.frame(SHOWN)
+    counts = claims.tally(found)
+    text = [f"{len(found)} checks of {found['quote'].nunique()} sentences:", ""]
+    text += [f"| Section | {' | '.join(counts.columns)} |", "|---|" + "---:|" * counts.shape[1]]
     text += [f"| {section} | {' | '.join(map(str, numbers))} |" for section, numbers in counts.iterrows()]
     return "\n".join(text) + "\n"
 

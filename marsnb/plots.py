@@ -92,7 +92,9 @@ def forest(frame: pd.DataFrame, title: str = "", *, y: str = "", hue: str = "", 
         unit: of the axis; percent or points by default.
 
     Returns:
-        The figure. Full marks are means over three seeds or more, hollow ones of fewer.
+        The figure. Full marks are means over three seeds or more, hollow ones of fewer; the interval of one seed, which
+        is over its test images and knows nothing of other seeds, is dotted. An interval that goes on beyond the axis
+        ends in an arrow.
     """
     gaps = "what" in frame
     y = y or ("what" if gaps else "label")
@@ -107,11 +109,15 @@ def forest(frame: pd.DataFrame, title: str = "", *, y: str = "", hue: str = "", 
     )  # fmt: skip
     for ax, metric in zip(grid[0], metrics, strict=True):
         mine = frame[frame["metric"] == metric]
+        sides = []
         for i, kind in enumerate(kinds):
             some = mine[mine[hue] == kind] if hue else mine
             shift = 0.24 * (i - (len(kinds) - 1) / 2) if len(kinds) > 1 else 0.0
-            _draw_side(ax, some, slots.place(some[y]) + shift, CYCLE[i % 8], MARKS[i % 8])
+            sides.append((some, slots.place(some[y]) + shift, CYCLE[i % 8]))
+            _draw_side(ax, *sides[-1], MARKS[i % 8])
         _limit(ax, mine, gaps)
+        for side in sides:
+            _arrows(ax, *side)
         ax.set_xlabel(unit or f"{NAMES.get(metric, metric)} ({'points' if gaps else '%'})")
         ax.grid(axis="y", visible=False)
         ax.hlines(list(slots.at.values()), 0, 1, transform=ax.get_yaxis_transform(), color=PALE, lw=0.4, zorder=0)
@@ -123,7 +129,7 @@ def forest(frame: pd.DataFrame, title: str = "", *, y: str = "", hue: str = "", 
         grid[0][-1].annotate(
             why, (1.01, slots.at[name]), xycoords=grid[0][-1].get_yaxis_transform(), va="center", color=RED, fontsize=7
         )
-    fig.legend(handles=_keys(frame, kinds), loc="outside lower center", ncols=2, fontsize=8)
+    fig.legend(handles=_keys(frame, hue, kinds), loc="outside lower center", ncols=2, fontsize=8)
     fig.suptitle(title, x=0.01, ha="left", fontsize=10)
     return fig
 
@@ -168,11 +174,22 @@ class _Slots:
 def _draw_side(ax: Axes, some: pd.DataFrame, at: NDArray[np.float64], colour: str, mark: str) -> None:
     spread = some.get("paper_std")
     ax.errorbar(some["paper"], at - 0.12, xerr=spread, fmt="o", color=GREY, mfc="white", ms=4.5, lw=1, zorder=2)
-    ax.hlines(at + 0.12, some["low"], some["high"], color=colour, linewidth=1.6, alpha=0.7, zorder=3)
+    for low, high, seeds, height in zip(some["low"], some["high"], some["seeds"], at + 0.12, strict=True):
+        ax.hlines(height, low, high, color=colour, lw=1.6, alpha=0.7, ls=":" if seeds == 1 else "-", zorder=3)
     for few in (True, False):
         which = ((some["seeds"] < ENOUGH) == few).to_numpy()
         face = "white" if few else colour
         ax.plot(some["mean"][which], at[which] + 0.12, mark, ms=5, color=colour, mfc=face, zorder=4)
+
+
+def _arrows(ax: Axes, some: pd.DataFrame, at: NDArray[np.float64], colour: str) -> None:
+    """Mark the intervals that go on beyond the axis."""
+    left, right = ax.get_xlim()
+    for edge, beyond, mark in ((left, some["low"] < left, "<"), (right, some["high"] > right, ">")):
+        heights = at[beyond.to_numpy()] + 0.12
+        if not len(heights):
+            continue  # an empty line that is not clipped would have the layout make room for the figure's corner
+        ax.plot(np.full(len(heights), edge), heights, mark, ms=4, color=colour, clip_on=False, zorder=5)
 
 
 def _limit(ax: Axes, mine: pd.DataFrame, gaps: bool) -> None:
@@ -191,16 +208,21 @@ def _limit(ax: Axes, mine: pd.DataFrame, gaps: bool) -> None:
         ax.axvline(0, color=BLACK, linewidth=0.8, zorder=1)
 
 
-def _keys(frame: pd.DataFrame, kinds: Sequence[str]) -> list[Line2D]:
-    known = "paper_std" in frame and frame["paper_std"].notna().any()
-    theirs = "paper, ± sd of 3 seeds" if known else "paper"
-    keys = [Line2D([], [], marker="o", color=GREY, mfc="white", ms=4.5, linewidth=1 if known else 0, label=theirs)]
+def _keys(frame: pd.DataFrame, hue: str, kinds: Sequence[str]) -> list[Line2D]:
+    spread = "paper_std" in frame and frame["paper_std"].notna().any()
+    theirs = "paper, ± sd of 3 seeds" if spread else "paper"
+    keys = [Line2D([], [], marker="o", color=GREY, mfc="white", ms=4.5, linewidth=1 if spread else 0, label=theirs)]
+    known = ((1, "one seed, 95 % over its test images"), (2, "two seeds, 95 % over seeds"))
     for i, kind in enumerate(kinds):
-        name = f"{kind}, " if kind else ""
-        for few, what in ((False, "measured, 95 % over seeds"), (True, "measured, fewer than 3 seeds")):
-            if ((frame["seeds"] < ENOUGH) & (frame["seeds"] > 0)).any() if few else (frame["seeds"] >= ENOUGH).any():
-                face = "white" if few else CYCLE[i % 8]
-                keys.append(Line2D([], [], marker=MARKS[i % 8], color=CYCLE[i % 8], mfc=face, ms=5, label=name + what))
+        name, mine = f"{kind}, " if kind else "", frame[frame[hue] == kind] if hue else frame
+        seeds = mine.dropna(subset="mean")["seeds"]
+        look: dict[str, Any] = {"marker": MARKS[i % 8], "color": CYCLE[i % 8], "ms": 5}
+        if (seeds >= ENOUGH).any():
+            keys.append(Line2D([], [], label=f"{name}measured, 95 % over seeds", **look))
+        for number, what in known:
+            if (seeds == number).any():
+                line = ":" if number == 1 else "-"
+                keys.append(Line2D([], [], mfc="white", ls=line, label=f"{name}measured, {what}", **look))
     return keys
 
 

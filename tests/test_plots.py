@@ -36,14 +36,14 @@ def test_every_row_is_named_and_those_not_run_say_so() -> None:
     said = texts(plots.forest(frame, "Title"))
     assert set(frame["label"]) <= set(said) and said.count("not run") == 1 and "Title" in said
     assert "Controls, not in the paper" in said and "paper, ± sd of 3 seeds" in said
-    assert "measured, 95 % over seeds" in said and "measured, fewer than 3 seeds" not in said
+    assert "measured, 95 % over seeds" in said and not any(" seed, " in text or "two seeds" in text for text in said)
 
 
 def test_rows_that_a_profile_cannot_run_say_why() -> None:
     frame = summary(5, leave_out=("vgg16-ours", "vgg16-baseline"))
     said = texts(plots.forest(frame, y="cell_column", hue="cell_row"))
     assert "VGG-16" in said and any("need a download" in text for text in said)
-    assert "Ours, measured, fewer than 3 seeds" in said
+    assert "Ours, measured, one seed, 95 % over its test images" in said
 
 
 def test_categories_stand_over_their_rows() -> None:
@@ -79,6 +79,16 @@ def test_a_wide_interval_does_not_squeeze_the_numbers() -> None:
     low, high = plots.forest(frame).axes[0].get_xlim()
     points = pd.concat([frame["mean"], frame["paper"]]).dropna()
     assert high - low < 4 * (points.max() - points.min())
+
+
+def test_an_interval_beyond_the_axis_ends_in_arrows_and_that_of_one_seed_is_dotted() -> None:
+    frame = summary(seeds=3)
+    frame.loc[0, ["low", "high", "seeds"]] = [-500.0, 700.0, 1]
+    ax = plots.forest(frame).axes[0]
+    arrows = {line.get_marker(): list(line.get_xdata()) for line in ax.lines if line.get_marker() in ("<", ">")}
+    assert arrows == {"<": [ax.get_xlim()[0]], ">": [ax.get_xlim()[1]]}
+    dotted = [bar.get_segments()[0][:, 0] for bar in ax.collections if bar.get_linestyle()[0][1] is not None]
+    assert [list(ends) for ends in dotted] == [[-500.0, 700.0]]
 
 
 def test_nothing_run_is_still_a_figure() -> None:

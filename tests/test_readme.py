@@ -8,6 +8,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from marsnb import paths, readme, times
 from marsnb.errors import MarsnbError
+from marsnb.training import load
+from marsnb.training.spec import row_runs
 
 
 @pytest.fixture
@@ -41,6 +43,14 @@ def test_times_are_those_that_git_keeps(folder: Path) -> None:
     assert "Time" not in readme.notebook_table()  # a fresh clone has the same table
     readme.take_times()
     assert "| Time, lite |" in readme.notebook_table()
+
+
+def test_the_command_that_trains_the_best_model_names_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MARSNB_FIGURES")  # the committed ledger
+    best = load._best("4", "lite")
+    row = next(row.id for row, key, _ in row_runs(4, "lite") if key == best.partition("-")[0])
+    command = f"marsnb run --table 4 --profile lite --row {row} --seed {best.rpartition('-s')[2]}\n"
+    assert command in (paths.ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("wrong", ["<!-- generated: nothing -->\n<!-- end -->", "<!-- generated: methods -->\n"])

@@ -6,12 +6,15 @@ import shutil
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from marsnb import cli, pages, paths, reproduce, site
+from marsnb import cli, pages, paths, recipes, reproduce, results, site
 from marsnb.errors import MarsnbError, NotebookError
+from tests.fake import ledger as fake
 
 ROOT = Path(__file__).resolve().parents[1]
 LOG = "".join(f"epoch {i}\n" for i in range(9))
@@ -264,7 +267,29 @@ def test_the_front_page_names_every_notebook_once() -> None:
     assert parts == ["Start", "Learn", "Data", "Classification", "Segmentation", "Verdict", "Reference"]
 
 
-def test_the_front_page_says_what_was_measured() -> None:
+def test_a_table_of_several_metrics_is_as_wide_as_a_page() -> None:
+    rows = {"row": ["a", "b", "c"], "label": ["A", "B", "C"], "control": [False, False, True], "family": ""}
+    first = {"seeds": [2, 0, 0], "sd": [0.5, np.nan, np.nan], "low": np.nan, "high": np.nan, "note": ["why", "", ""]}
+    ran = {"ran_as": "small", "same_run_as": "", "not_at": "", "whose": "committed", "paper_std": np.nan, "off": np.nan}
+    of = [("acc", 90.0, 91.0), ("miou", 70.0, 71.0)]
+    parts = [
+        pd.DataFrame(rows | first | ran | {"metric": m, "mean": [v, np.nan, np.nan], "paper": [p, p, np.nan]})
+        for m, v, p in of
+    ]
+    texts, notes = pages._side_by_side(results.readable(pd.concat(parts)))
+    assert list(texts) == ["Category", "Method", "mIoU", "ACC", "n"]
+    assert list(texts["mIoU"]) == ["71.00 / 70.00<br>± 0.50", "71.00 / not run", "not run"]
+    assert list(texts["Method"]) == ["A <sup>1, 2</sup>", "B", "C"]
+    assert notes == "<sup>1</sup> why  \n<sup>2</sup> small"
+
+
+def test_the_front_page_counts_what_is_measured() -> None:
+    assert pages._state().startswith("So far 0 of the 82 rows of Tables 3 to 11 are measured. Of ")
+    fake.fill("lite", seeds=3)
+    assert " 0 of the" not in pages._state() and " hold, " in pages._state()
+
+
+def test_the_front_page_says_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     lite = paths.ROOT / "figures" / "lite"
     cost = pd.read_csv(lite / "fig_cost.csv").query("images == 1 and side == 64").set_index("equation")
     ratio = cost.loc["Eq. 6", ["seconds", "peak"]] / cost.loc["Eq. 7", ["seconds", "peak"]]
@@ -273,9 +298,16 @@ def test_the_front_page_says_what_was_measured() -> None:
     parts = ["strong augmentation alone", "strong augmentation against both losses", "inter-class contrast, L_s"]
     seen = steps.loc[[*parts, "control: balanced sampling", "control: frozen features, linear head"]]
     assert seen["told_apart"].all() and seen["mean"].round(1).to_list() == [5.1, 2.1, 3.1, 4.2, 2.9]
-    assert seen["seeds"].eq(5).all() and seen["paper"].iloc[[0, 2]].round(1).to_list() == [-4.9, 12.3]
+    assert seen["seeds"].eq(5).all() and round(seen["paper"].iloc[2], 1) == 12.3
+    printed = {row.id: row.paper.mean for row in recipes.load_table(4).rows if row.paper}
+    assert round(printed["moco-strong"] - printed["baseline"], 1) == -2.7
     assert abs(steps.loc["L_u on top of L_s", "mean"]) < 0.05
     off = {n: pd.read_csv(lite / f"table{n:02d}.csv") for n in (1, 2)}
     assert (off[1]["measured_mean"] == off[1]["paper_mean"]).all()
     shares = off[2].query("metric == 'share'")
     assert (shares["measured_mean"] - shares["paper_mean"]).abs().max() < 1
+    points = yaml.safe_load((paths.recipes() / "inconsistencies.yaml").read_text(encoding="utf-8"))["points"]
+    assert sum(point["fits"] is False for point in points) == 12
+    monkeypatch.delenv("MARSNB_FIGURES")
+    terrain = results.table(9, "lite", "miou").pivot_table(index="seed", columns="row", values="value")
+    assert (terrain["final"] - terrain["baseline"]).dropna().round(2).to_list() == [0.32, -0.01, -0.16]

@@ -86,7 +86,7 @@ def readable(frame: pd.DataFrame) -> pd.DataFrame:
             name = f"{NAMES.get(one['metric'], one['metric'])}, " if several else ""
             line[f"{name}paper"] = _text(one["paper"], one["paper_std"])
             line[f"{name}measured"] = _text(one["mean"], one["sd"], one["low"], one["high"]) or NOT_RUN
-            line[f"{name}difference"] = f"{one['off']:+.2f}" if pd.notna(one["off"]) else ""
+            line[f"{name}difference"] = f"{one['off']:+z.2f}" if pd.notna(one["off"]) else ""
         line["n"] = str(first["seeds"]) if first["seeds"] else ""
         same = f"same run as {first['same_run_as']}" if first["same_run_as"] else ""
         remarks = [first["note"], first["ran_as"] if first["seeds"] else first["not_at"], same]
@@ -130,17 +130,21 @@ def write_table(number: int | str, profile: str) -> list[Path]:
 def styled(frame: pd.DataFrame, profile: str = "") -> Styler:
     """A frame for the eye: two decimals, ``not run`` where there is no mean, the caption of `caption` over a summary.
 
+    A frame with a column ``why`` says there why a mean is missing, so that its place stays empty.
+
     Args:
         frame: what `summary`, `differences` or anything else gives; columns that are empty everywhere are left out.
         profile: for the caption, of a summary or of generated images.
     """
     hidden = {"table", "run", "labelled", "fingerprint", "control", "whose", "after", "before", "data", "n"}
     hidden |= {"row"} if {"label", "what"} & set(frame) else set()
+    if {"mean", "told_apart"} <= set(frame):  # of what was not measured nothing is told
+        frame = frame.assign(told_apart=frame["told_apart"].astype(object).where(frame["mean"].notna(), ""))
     filled = [name for name in frame if not (frame[name].isna() | (frame[name].astype(str) == "")).all()]
     shown = frame[[name for name in filled if name not in hidden]]
     view = shown.style.format(precision=2, na_rep="", subset=list(shown.select_dtypes("float"))).hide(axis="index")
     if "mean" in shown:
-        view = view.format("{:.2f}", na_rep=NOT_RUN, subset=["mean"])
+        view = view.format("{:.2f}", na_rep="" if "why" in shown else NOT_RUN, subset=["mean"])
     said = [SYNTHETIC] if profile and synthetic(profile) else []
     said += [caption(frame, profile)] if profile and {"table", "off"} <= set(frame) else []
     view = view.set_caption(" ".join(said)) if said else view

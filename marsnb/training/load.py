@@ -1,6 +1,7 @@
 """Trained models, from the checkpoints that their runs left behind."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -58,11 +59,31 @@ def _checkpoint(spec: RunSpec, data: Any) -> Path:
     run_id, _ = run_id_of(spec, data)
     path = paths.runs() / run_id / CHECKPOINT
     if not path.is_file():
-        raise DataError(
-            f"the trained model of {run_id} is not on this machine: point MARSNB_RUNS at the folder that has "
-            f"{run_id}/{CHECKPOINT}, or set MARSNB_FIGURES to an empty folder and train it anew"
-        )
+        raise _missing(run_id)
     return path
+
+
+def _missing(run_id: str) -> DataError:
+    """What to do where a run's checkpoint is not here; with the command where a recipe has the run."""
+    known = next((found for found in _recipe_rows() if found[2] == run_id.partition("-")[0]), None)
+    if known is None:
+        anew = "train it anew"
+    else:
+        table, profile, _, row, _ = known
+        seed = run_id.rpartition("-s")[2].partition("-")[0]
+        anew = f"train it anew: marsnb run --table {table} --profile {profile} --row {row} --seed {seed}"
+    return DataError(
+        f"the trained model of {run_id} is not on this machine: point MARSNB_RUNS at the folder that has "
+        f"{run_id}/{CHECKPOINT}, or set MARSNB_FIGURES to an empty folder and {anew}"
+    )
+
+
+def _recipe_rows() -> Iterator[tuple[int | str, str, str, str, Any]]:
+    """Table, profile, key of the run, id of the row and spec of every row of the recipes."""
+    for key, profile in product(trainable(), profiles()):
+        table = load_table(key).table
+        for row, run, spec in row_runs(table, profile):
+            yield table, profile, run, row.id, spec
 
 
 def _module(spec: Any, class_counts: list[int], path: Path) -> Any:
@@ -118,10 +139,7 @@ def load_model(name: str, profile: str = "lite") -> Model:
     folder = path.parent if path.is_file() else paths.runs() / name
     checkpoint = path if path.is_file() else folder / CHECKPOINT
     if not checkpoint.is_file():
-        raise DataError(
-            f"the trained model of {name} is not on this machine: point MARSNB_RUNS at the folder that has "
-            f"{name}/{CHECKPOINT}, or train it with marsnb run"
-        )
+        raise _missing(name)
     run_id, spec, names = _card(folder)
     return Model(run_id, spec, names, _module(spec, [1] * len(names), checkpoint))
 
@@ -135,10 +153,9 @@ def _card(folder: Path) -> tuple[str, Any, tuple[str, ...]]:
         key = folder.name.partition("-")[0]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder / CARD} is damaged ({error}): train the run anew") from error
-    for table, profile in product(trainable(), profiles()):
-        for _, known, spec in row_runs(table, profile):
-            if known == key:
-                return folder.name, spec, tuple(work_of(spec).open_data(spec).class_names)
+    for *_, known, _, spec in _recipe_rows():
+        if known == key:
+            return folder.name, spec, tuple(work_of(spec).open_data(spec).class_names)
     raise DataError(f"{folder} has no {CARD}, which says what the model is of: train the run anew")
 
 

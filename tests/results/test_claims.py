@@ -12,7 +12,7 @@ from marsnb.cli import app
 from marsnb.errors import RecipeError
 from marsnb.results import claims
 from marsnb.results.claims import FAILS, HOLDS, OPEN, UNTESTED, Claim, Evidence, Judged, judge_one
-from marsnb.results.claims.evidence import paper_of
+from marsnb.results.claims.evidence import name_of, paper_of
 from marsnb.results.claims.model import agrees, combine, within
 from marsnb.results.intervals import Value
 from marsnb.training import ledger
@@ -138,7 +138,7 @@ def test_a_sentence_of_several_rows_fails_with_one_and_is_not_tested_without_one
     assert verdict("lite", "above", pairs=pairs) == FAILS
     item = judged("lite", "above", pairs=pairs[:3])
     assert (item.verdict, item.why) == (UNTESTED, "not run: table04/moco-ls")
-    assert item.measured.startswith("2 of 3 hold, 1 not tested; moco-")
+    assert item.measured.startswith("2 of 3 hold, 1 not tested; MoCo V2 + ")
     assert combine([HOLDS, OPEN]) == OPEN and combine([HOLDS, HOLDS]) == HOLDS and combine([]) == UNTESTED
 
 
@@ -205,6 +205,26 @@ def test_amount_of_a_gain(top1: float, expected: str) -> None:
     fake.fill("lite", seeds=3)
     item = judged("lite", "amount", "amount", pairs=pairs)
     assert item.verdict == UNTESTED and "the paper's own settings" in item.why and item.measured
+
+
+def test_of_a_class_that_is_right_already_no_gain_is_asked() -> None:
+    """The fake ledger has *drt side* 8 points above the whole: at 0.95 both rows have all of it right."""
+    pairs, metrics = [["table04/final", "table04/baseline"]], ["top1/drt side"]
+    rows = ("baseline", "moco", "bn-frozen")
+    fake.fill("lite", seeds=3, top1=dict.fromkeys(rows, 0.95) | {"final": 0.95})
+    item = judged("lite", "above", pairs=pairs, metrics=metrics)
+    why = "nothing to gain, every test image is right without it: ResNet-50 (baseline), drt side"
+    assert (item.verdict, item.why) == (UNTESTED, why)
+
+
+def test_rows_are_named_by_their_labels() -> None:
+    assert name_of("table04/final") == "Final" and name_of("table04/moco-ls") == "MoCo V2 + L_s"
+    assert name_of("table08/reco-imagenet-cutmix", "miou") == "ReCo from ImageNet + CutMix, mIoU"
+    assert name_of("table09/without-pretraining@acc") == "w/o Pretraining, ACC"
+    assert name_of("table99/a") == "a" and name_of("table04/soon") == "soon"
+    fake.fill("lite", seeds=3)
+    inlet = judged("lite", "above", pairs=[["table04/final", "table04/final@top1/inlet"]])
+    assert [part.label for part in inlet.parts] == ["all images over inlet"]
 
 
 def test_amount_without_an_interval_is_undecided() -> None:

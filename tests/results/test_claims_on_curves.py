@@ -199,4 +199,4 @@ def test_rises_since_pseudo_labels_joined(last: float, expected: str) -> None:
     early = (curves["epoch"] <= 6) & (curves["metric"] == "test/miou")  # three of pretraining, three of both losses
     curves[~early].to_csv(ledger.curves_path("lite"), index=False)
     why = judged("rises", rows=["table09/final"], curve="test/*", metrics=["miou"]).why
-    assert why == "no epoch before pseudo labels was scored: final"
+    assert why == "no epoch before pseudo labels was scored: Final Method"

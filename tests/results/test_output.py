@@ -1,5 +1,7 @@
 """Tables as files and on a page."""
 
+import re
+
 import pandas as pd
 import pytest
 
@@ -69,8 +71,13 @@ def test_a_styled_frame_hides_what_is_empty_or_internal() -> None:
     html = results.styled(results.summary(frame), "lite").to_html()
     assert "not run" in html and "abc123def<" not in html and "last checkpoint" in html and ">sd<" in html
     assert ">family<" not in html  # empty in this table
-    gaps = results.styled(results.differences(frame, "baseline")).to_html()
-    assert "same run" in gaps and "told_apart" in gaps and "last checkpoint" not in gaps
+    gaps = results.differences(frame, "baseline")
+    html = results.styled(gaps).to_html()
+    assert "same run" in html and "told_apart" in html and "last checkpoint" not in html
+    cells = re.findall(r">([^<>]*)</td>", html)  # `why` says it, once for each; nothing is told of what has no mean
+    unknown = int(gaps["mean"].isna().sum())
+    assert cells.count("not run") + cells.count("same run") == unknown > 1
+    assert cells.count("True") + cells.count("False") == len(gaps) - unknown > 1
 
 
 def test_numbers_are_written_with_six_digits_and_nothing_for_nothing() -> None:

@@ -28,7 +28,7 @@ def test_batch_sizes_and_stages_count():
     (cost,) = step_costs(spec_of("cross_entropy", batch_labelled=4, epochs=7))
     assert (cost.images, cost.epochs) == (4, 7)
     for name in METHODS:
-        found = step_costs(spec_of(name, epochs=6))
+        found = step_costs(spec_of(name, epochs=6, batch_labelled=4))
         assert [stage.epochs for stage in found] == [max(1, round(6 * share)) for share in METHODS[name].stages]
 
 

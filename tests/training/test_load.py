@@ -41,8 +41,13 @@ def test_a_missing_or_damaged_checkpoint_names_the_fix() -> None:
     spec = SPECS["baseline"]
     data = segmentation.open_data(spec)
     run_id, _ = run_id_of(spec, data)
-    with pytest.raises(DataError, match=f"{run_id} is not on this machine: point MARSNB_RUNS at"):
+    anew = "an empty folder and train it anew: marsnb run --table 9 --profile smoke --row baseline --seed 0$"
+    with pytest.raises(DataError, match=f"{run_id} is not on this machine: point MARSNB_RUNS at .* {anew}"):
         trained_segmenter(spec, data)
+    with pytest.raises(DataError, match=f"{run_id}-a1 is not on this machine.* {anew}"):
+        load_model(f"{run_id}-a1")
+    with pytest.raises(DataError, match=r"an empty folder and train it anew$"):
+        load_model("0123456789-012345-s0")
     path = paths.runs() / run_id / "last.ckpt"
     path.parent.mkdir(parents=True)
     for content in (b"half a file", None):

@@ -94,7 +94,7 @@ def cost(evidence: Evidence, claim: Claim) -> list[Part]:
 
     def part(label: str, pair: tuple[str, str], what: str) -> Part:
         frame = evidence.kept("fig_steps")
-        first, second = map(name_of, pair)
+        first, second = (term.partition("/")[2] for term in pair)
         if not {first, second} <= set(frame["row"]):
             raise Untested(f"its steps were not measured: {first} or {second}")
         value, line = cost_ratios(frame, first, second)[what], frame.iloc[0]

@@ -9,6 +9,7 @@ import pandas as pd
 from marsnb.results.claims.evidence import Evidence, name_of, paired
 from marsnb.results.claims.model import HOLDS, Claim, Part, Untested, combine, part_of, within
 from marsnb.results.intervals import over_seeds
+from marsnb.results.output import NAMES
 
 COLLAPSED = 5.0
 """Effective rank of an embedding below which it is called collapsed: our bound, the paper gives none."""
@@ -73,7 +74,8 @@ def rises(evidence: Evidence, claim: Claim) -> list[Part]:
 
 
 def _label(what: str, curve: str) -> str:
-    return f"{what}, {curve.removeprefix('test/')}"
+    name = curve.removeprefix("test/")
+    return f"{what}, {NAMES.get(name, name.replace('@', ' at '))}"
 
 
 def _by_curve(claim: Claim, word: str, make: Callable[[Pair, str, str], Part]) -> list[Part]:

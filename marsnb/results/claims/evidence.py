@@ -1,5 +1,7 @@
 """What a claim is held against: numbers of each seed from the ledger and its curves, and the numbers kept beside it."""
 
+import re
+
 import numpy as np
 import pandas as pd
 
@@ -9,10 +11,13 @@ from marsnb.results import epochs
 from marsnb.results.claims.model import Untested
 from marsnb.results.gains import SAME_RUN, difference
 from marsnb.results.intervals import Value, over_seeds
+from marsnb.results.output import NAMES
 from marsnb.results.tidy import interval, table
 
 KEPT = ("table01", "table02", "fig02b", "fig_cost", "fig_steps", "fig_separation")
 """Stems of kept numbers that are not from the ledger."""
+_SHORT = ((r" \(MoCo.*\)| pretraining", ""), (r" \[†\]", " from ImageNet"))
+"""What is left out of a row's label, or said in its place, where two rows stand in one line."""
 
 
 def scale(profile: str) -> str:
@@ -24,9 +29,19 @@ def scale(profile: str) -> str:
 
 
 def name_of(term: str, metric: str = "") -> str:
-    """``ROW`` of ``TABLE/ROW``, with the metric where one is named."""
-    row, _, own = term.split("/", 1)[1].partition("@")
-    return ", ".join(filter(None, [row, (own or metric).removeprefix("top1/")]))
+    """The label of ``TABLE/ROW``, shortened, with the metric where one is named."""
+    key, row_id = term.split("@")[0].split("/", 1)
+    rows = recipes.load_table(key).rows if key in recipes.trainable() else ()
+    label = next((row.label for row in rows if row.id == row_id), row_id)
+    for pattern, instead in _SHORT:
+        label = re.sub(pattern, instead, label)
+    return ", ".join(filter(None, [label, metric_of(term, metric)]))
+
+
+def metric_of(term: str, metric: str = "") -> str:
+    """The name of the metric that ``TABLE/ROW@METRIC`` or else a claim names: of one class's accuracy, the class."""
+    name = term.partition("@")[2] or metric
+    return NAMES.get(name, name.removeprefix("top1/"))
 
 
 def paper_of(term: str, metric: str = "") -> float | None:

@@ -173,7 +173,8 @@ def write_claims(profile: str) -> list[Path]:
         for said, why in zip(found["measured"], found["why"], strict=True)
     ]
     texts = {
-        "§": found["section"], "The paper says": found["quote"], "Paper": found["paper"], "Measured": evidence,
+        "§": found["section"], "The paper says": found["quote"], "Kind": found["kind"], "Paper": found["paper"],
+        "Measured": evidence,
         "Verdict": [f"{SYMBOLS[verdict]} {verdict}" for verdict in found["verdict"]],
     }  # fmt: skip
     return write_frame("claims", profile, found, pd.DataFrame(texts), recipes.load_profile(profile).says)

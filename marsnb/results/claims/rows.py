@@ -5,7 +5,7 @@ from itertools import pairwise
 from math import inf
 
 from marsnb import recipes
-from marsnb.results.claims.evidence import Evidence, name_of, paired, paper_of
+from marsnb.results.claims.evidence import Evidence, metric_of, name_of, paired, paper_of
 from marsnb.results.claims.model import UNTESTED, Claim, Part, Untested, agrees, part_of, within
 from marsnb.results.intervals import PERCENT, Value, over_seeds
 
@@ -20,7 +20,14 @@ def _paper_gain(pair: Pair, metric: str) -> float | None:
 def _pairs(claim: Claim, pairs: list[Pair]) -> Iterator[tuple[str, Pair, str]]:
     for pair in pairs:
         for metric in claim.metrics or ("",):
-            yield f"{name_of(pair[0])} over {name_of(pair[1], metric)}", pair, metric
+            yield _name(pair, metric), pair, metric
+
+
+def _name(pair: Pair, metric: str) -> str:
+    """What is compared; of one row in two metrics, these."""
+    if len({term.partition("@")[0] for term in pair}) == 1:
+        return " over ".join(metric_of(term) or "all images" for term in pair)
+    return f"{name_of(pair[0])} over {name_of(pair[1], metric)}"
 
 
 def _above(evidence: Evidence, claim: Claim, pairs: list[Pair]) -> list[Part]:
@@ -30,6 +37,8 @@ def _above(evidence: Evidence, claim: Claim, pairs: list[Pair]) -> list[Part]:
             value = paired(*(evidence.last(term, claim.curve) for term in pair))
             return Part(label, within(value, 0, inf), value, "dimensions")
         value = evidence.gain(pair, metric)
+        if value.low == value.high == 0 and evidence.lines(pair[1], metric)["value"].min() >= PERCENT:
+            raise Untested(f"nothing to gain, every test image is right without it: {name_of(pair[1], metric)}")
         return Part(label, within(value, 0, inf), value, paper=_paper_gain(pair, metric))
 
     return [part_of(given[0], part, *given) for given in _pairs(claim, pairs)]
