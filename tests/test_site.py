@@ -301,7 +301,8 @@ def test_the_front_page_says_what_was_measured(monkeypatch: pytest.MonkeyPatch) 
     assert seen["seeds"].eq(5).all() and round(seen["paper"].iloc[2], 1) == 12.3
     printed = {row.id: row.paper.mean for row in recipes.load_table(4).rows if row.paper}
     assert round(printed["moco-strong"] - printed["baseline"], 1) == -2.7
-    assert abs(steps.loc["L_u on top of L_s", "mean"]) < 0.05
+    assert round(printed["ls-lu"] - printed["baseline"], 1) == 7.9
+    assert steps.loc["L_u on top of L_s", ["low", "high"]].abs().max() < 0.3
     off = {n: pd.read_csv(lite / f"table{n:02d}.csv") for n in (1, 2)}
     assert (off[1]["measured_mean"] == off[1]["paper_mean"]).all()
     shares = off[2].query("metric == 'share'")
@@ -309,5 +310,9 @@ def test_the_front_page_says_what_was_measured(monkeypatch: pytest.MonkeyPatch) 
     points = yaml.safe_load((paths.recipes() / "inconsistencies.yaml").read_text(encoding="utf-8"))["points"]
     assert sum(point["fits"] is False for point in points) == 12
     monkeypatch.delenv("MARSNB_FIGURES")
-    terrain = results.table(9, "lite", "miou").pivot_table(index="seed", columns="row", values="value")
-    assert (terrain["final"] - terrain["baseline"]).dropna().round(2).to_list() == [0.32, -0.01, -0.16]
+    pairs = {"all": ("final", "baseline"), "contrast": ("without-pseudo-labels", "without-joint")}
+    terrain = results.differences(results.table(9, "lite", "miou"), pairs).set_index("what")
+    assert terrain["seeds"].eq(3).all() and not terrain["told_apart"].any()
+    seen = terrain[["mean", "low", "high", "paper"]].astype(float).round(2)
+    assert seen.loc["all"].to_list() == [0.05, -0.56, 0.66, 4.11]
+    assert seen.loc["contrast"].to_list() == [0.0, -0.14, 0.14, 3.67]
