@@ -69,11 +69,8 @@ def _measured(key: str) -> str:
     texts, said, notes = readable(frame), caption(frame, SHOWN), ""
     if frame["metric"].nunique() > 1:
         texts, notes = _side_by_side(texts)
-        said += (
-            " Each cell: the paper's number / the measured one (their distance)."
-            if frame["paper"].notna().any()
-            else ""
-        )
+        if frame["paper"].notna().any():
+            said += " Each cell: the paper's number / the measured one (their distance)."
     text = [f"({key})=", f"## {name}{head.title}", "", *_drawn_in(head.table)]
     text += [f"{head.note.strip()} {said}".strip(), ""]
     return "\n".join([*text, _pipes(texts), "", notes, ""])

@@ -302,6 +302,7 @@ def test_the_front_page_says_what_was_measured(monkeypatch: pytest.MonkeyPatch) 
     printed = {row.id: row.paper.mean for row in recipes.load_table(4).rows if row.paper}
     assert round(printed["moco-strong"] - printed["baseline"], 1) == -2.7
     assert round(printed["ls-lu"] - printed["baseline"], 1) == 7.9
+    assert abs(steps.loc["L_u on top of L_s", "mean"]) < 0.05
     assert steps.loc["L_u on top of L_s", ["low", "high"]].abs().max() < 0.3
     off = {n: pd.read_csv(lite / f"table{n:02d}.csv") for n in (1, 2)}
     assert (off[1]["measured_mean"] == off[1]["paper_mean"]).all()

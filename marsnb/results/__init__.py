@@ -5,7 +5,7 @@ from marsnb.results.epochs import changes, curves, mean_curves, whole
 from marsnb.results.gains import differences
 from marsnb.results.images import answers, matrices
 from marsnb.results.intervals import ENOUGH, Value, over_seeds, share
-from marsnb.results.output import caption, readable, styled, synthetic, write_csv, write_frame, write_table
+from marsnb.results.output import caption, readable, styled, synthetic, tall, write_csv, write_frame, write_table
 from marsnb.results.ranks import rank_correlation
 from marsnb.results.tidy import on_common_seeds, summary, table
 from marsnb.results.versions import datasets
@@ -14,5 +14,6 @@ from marsnb.training.fairness import fairness
 __all__ = [
     "ENOUGH", "Value", "answers", "caption", "changes", "cost_ratios", "curves", "datasets", "differences", "fairness",
     "growth", "matrices", "mean_curves", "method_costs", "on_common_seeds", "over_seeds", "rank_correlation",
-    "readable", "share", "styled", "summary", "synthetic", "table", "whole", "write_csv", "write_frame", "write_table",
+    "readable", "share", "styled", "summary", "synthetic", "table", "tall", "whole", "write_csv", "write_frame",
+    "write_table",
 ]  # fmt: skip

@@ -95,6 +95,23 @@ def readable(frame: pd.DataFrame) -> pd.DataFrame:
     return texts.loc[:, [(texts[name] != "").any() or name == "n" for name in texts]]
 
 
+def tall(frame: pd.DataFrame) -> pd.DataFrame:
+    """A summary of several metrics as texts, one line per row and metric: as wide as a page, however many there are.
+
+    Args:
+        frame: what `summary` gives.
+
+    Returns:
+        Columns ``paper``, ``measured`` and ``difference`` as in `readable`, indexed by the row's label, its seeds, and
+        the metric, mIoU first.
+    """
+    texts = readable(frame).set_index(["Method", "n"]).drop(columns=["Category", "remarks"], errors="ignore")
+    texts.columns = pd.MultiIndex.from_tuples([tuple(str(name).split(", ")) for name in texts])
+    metrics = sorted(dict.fromkeys(texts.columns.get_level_values(0)), key=lambda name: name != NAMES["miou"])
+    lines: pd.DataFrame = texts[metrics].stack(level=0, future_stack=True)  # type: ignore[assignment]
+    return lines
+
+
 def write_frame(stem: str, profile: str, numbers: pd.DataFrame, texts: pd.DataFrame, said: str) -> list[Path]:
     """Write ``stem.csv`` and ``stem.md`` into the profile's folder of figures.
 

@@ -83,3 +83,13 @@ def test_a_styled_frame_hides_what_is_empty_or_internal() -> None:
 def test_numbers_are_written_with_six_digits_and_nothing_for_nothing() -> None:
     path = results.write_csv(paths.figures("lite") / "x.csv", pd.DataFrame({"a": [1 / 3, None], "b": ["x", ""]}))
     assert path.read_text() == "a,b\n0.333333,x\n,\n"
+
+
+def test_a_tall_table_has_a_line_for_each_row_and_metric() -> None:
+    fake.fill("lite", number=9, seeds=3)
+    summary = results.summary(results.table(9, "lite"))
+    found = results.tall(summary)
+    assert len(found) == len(summary) and list(found) == ["paper", "measured", "difference"]
+    assert list(found.loc[("Final Method", "3")].index) == ["mIoU", "ACC", "MACC", "FACC"]
+    wide = results.readable(summary).set_index("Method").loc["Final Method"]
+    assert found.loc[("Final Method", "3", "FACC")].to_list() == wide[[f"FACC, {name}" for name in found]].to_list()
