@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +21,27 @@ from marsnb.training.spec import row_runs
 SPECS = {row.id: spec for row, _, spec in row_runs(9, "smoke")}
 
 
+def _comes_back(method: Any, run_id: str, load: Callable[[], torch.nn.Module]) -> tuple[torch.nn.Module, torch.Tensor]:
+    """Keep a method's weights as a run does and load them; returns the model and the images that it was tried on."""
+    folder = paths.runs() / run_id
+    folder.mkdir(parents=True)
+    torch.save({"state_dict": method.state_dict(), "epoch": 1}, folder / "last.ckpt")
+    state = torch.random.get_rng_state()
+    model = load()
+    assert torch.equal(state, torch.random.get_rng_state()) and not model.training
+    images = torch.from_numpy(np.random.default_rng(0).random((2, 3, 64, 64), dtype=np.float32))
+    with torch.inference_mode():
+        assert torch.equal(model(images), method.model.eval()(images))
+    return model, images
+
+
 @pytest.mark.parametrize("row", ["baseline", "final"])
 def test_weights_come_back_and_the_random_state_stays(row: str) -> None:
     spec = SPECS[row]
     data = segmentation.open_data(spec)
     run_id, _ = run_id_of(spec, data)
     method = segmentation.build_method(spec.model_copy(update={"seed": 7}), 4)
-    folder = paths.runs() / run_id
-    folder.mkdir(parents=True)
-    torch.save({"state_dict": method.state_dict(), "epoch": 1}, folder / "last.ckpt")
-    state = torch.random.get_rng_state()
-    model = trained_segmenter(spec, data)
-    assert torch.equal(state, torch.random.get_rng_state()) and not model.training
-    images = torch.from_numpy(np.random.default_rng(0).random((2, 3, 64, 64), dtype=np.float32))
-    with torch.inference_mode():
-        assert torch.equal(model(images), method.model.eval()(images))
+    _comes_back(method, run_id, lambda: trained_segmenter(spec, data))
 
 
 def test_a_missing_or_damaged_checkpoint_names_the_fix() -> None:
@@ -68,21 +75,13 @@ def test_a_classifiers_weights_come_back(trunk: str | None) -> None:
     with pytest.raises(DataError, match=f"{run_id} is not on this machine: point MARSNB_RUNS at"):
         trained_classifier(spec, data)
     method = classification.build_method(spec.model_copy(update={"seed": 7}), [1] * len(data.class_names))
-    folder = paths.runs() / run_id
-    folder.mkdir(parents=True)
-    torch.save({"state_dict": method.state_dict(), "epoch": 1}, folder / "last.ckpt")
-    state = torch.random.get_rng_state()
-    model = trained_classifier(spec, data)
-    assert torch.equal(state, torch.random.get_rng_state()) and not model.training
-    images = torch.from_numpy(np.random.default_rng(0).random((2, 3, 64, 64), dtype=np.float32))
-    with torch.inference_mode():
-        assert torch.equal(model(images), method.model.eval()(images))
+    model, images = _comes_back(method, run_id, lambda: trained_classifier(spec, data))
     if trunk is None:  # a run of a recipe needs no card
         known = load_model(run_id)
         assert known.spec == spec and known.class_names == data.class_names and known.run_id == run_id
         with torch.inference_mode():
             assert torch.equal(known.module(images), model(images))
-    (folder / "last.ckpt").write_bytes(b"half a file")
+    (paths.runs() / run_id / "last.ckpt").write_bytes(b"half a file")
     with pytest.raises(DataError, match=r"cannot be loaded .*: delete the folder and train the run anew"):
         trained_classifier(spec, data)
 
