@@ -304,6 +304,8 @@ def test_the_front_page_says_what_was_measured(monkeypatch: pytest.MonkeyPatch) 
     assert round(printed["ls-lu"] - printed["baseline"], 1) == 7.9
     assert abs(steps.loc["L_u on top of L_s", "mean"]) < 0.05
     assert steps.loc["L_u on top of L_s", ["low", "high"]].abs().max() < 0.3
+    plain = steps.loc["plain contrast, Eq. 1"]
+    assert plain["told_apart"] and [round(plain["mean"], 1), round(plain["paper"], 1)] == [1.6, -5.9]
     off = {n: pd.read_csv(lite / f"table{n:02d}.csv") for n in (1, 2)}
     assert (off[1]["measured_mean"] == off[1]["paper_mean"]).all()
     shares = off[2].query("metric == 'share'")
@@ -317,3 +319,7 @@ def test_the_front_page_says_what_was_measured(monkeypatch: pytest.MonkeyPatch) 
     seen = terrain[["mean", "low", "high", "paper"]].astype(float).round(2)
     assert seen.loc["all"].to_list() == [0.05, -0.56, 0.66, 4.11]
     assert seen.loc["contrast"].to_list() == [0.0, -0.14, 0.14, 3.67]
+    rivals = pd.read_csv(lite / "fig_table08_gaps.csv").query("metric == 'acc' and before != 'baseline'")
+    rivals = rivals.dropna(subset="mean")
+    assert len(rivals) == 6 and rivals["seeds"].eq(1).all() and rivals["mean"].abs().max() < 0.4
+    assert rivals["paper"].agg(["min", "max"]).round(1).to_list() == [8.6, 21.8]
