@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from marsnb.results.intervals import COVERAGE
-from marsnb.results.tidy import summary
+from marsnb.results.tidy import on_common_seeds, summary
 
 FEWEST = 4
 """Rows below which an order is not tested: of 3 there are only 6 orders."""
@@ -19,7 +19,7 @@ WIDTH = 2 * float(stats.norm.ppf((1 + COVERAGE) / 2))
 
 
 def rank_correlation(frame: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> pd.Series:
-    """Spearman's rho between the paper's means and the measured ones.
+    """Spearman's rho between the paper's means and the measured ones, on the seeds that all measured rows have.
 
     Controls are left out, and of rows that share a run all but the first: the others would only be ties. The interval
     redraws the rows, and each side's means within their standard errors; the test images of a single seed are redrawn
@@ -34,7 +34,8 @@ def rank_correlation(frame: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> 
         ``rows`` (how many), ``rho, low, high`` (95 %), ``shared`` and ``missing`` (rows that share a run with one
         above, and that were not run), ``why`` (nothing was tested, where nothing was).
     """
-    whole = summary(frame[~frame["control"]]).dropna(subset="paper").drop_duplicates("row")
+    shared = on_common_seeds(frame[~frame["control"]])
+    whole = summary(shared).dropna(subset="paper").drop_duplicates("row")
     done = whole[whole["seeds"] > 0]
     kept = done.drop_duplicates("run")
     found: dict[str, Any] = {"rows": len(kept), "rho": np.nan, "low": np.nan, "high": np.nan}

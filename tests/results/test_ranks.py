@@ -68,6 +68,13 @@ def test_too_few_rows_equal_ones_and_generated_images_are_not_tested() -> None:
     assert found(profile="smoke", data="synthetic")["why"] == "the images are generated"
 
 
+def test_a_seed_that_one_row_alone_has_does_not_count() -> None:
+    one = found()
+    frame = results.table(3, "lite")
+    more = frame[frame["row"] == "a"].assign(seed=1, value=99.0)
+    assert results.rank_correlation(pd.concat([frame, more]), 2000).equals(one)
+
+
 def test_draws_are_seeded() -> None:
     values = {name: 0.8 + 0.005 * i for i, name in enumerate(IN_ORDER)}
     assert found(values, draws=500).equals(found(values, draws=500))
