@@ -159,7 +159,7 @@ def claims(profile: Profile = "lite") -> None:
 
     found = engine.frame(profile)
     view = Table("§", "The paper says", "Paper", "Measured, with 95 % interval", "Verdict", show_lines=True)
-    for line in found.fillna("").to_dict("records"):
+    for line in found[["section", "quote", "paper", "measured", "why", "verdict"]].to_dict("records"):
         evidence = "\n".join(filter(None, (line["measured"], line["why"])))
         verdict = f"{engine.SYMBOLS[line['verdict']]} {line['verdict']}"
         view.add_row(*(escape(text) for text in (line["section"], line["quote"], line["paper"], evidence, verdict)))

@@ -80,7 +80,7 @@ def _encode(fig: Figure, kind: str, metadata: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def forest(frame: pd.DataFrame, title: str = "", *, y: str = "", hue: str = "", unit: str = "") -> Figure:
+def forest(frame: pd.DataFrame, title: str = "", *, y: str = "", hue: str = "") -> Figure:
     """Draw a table, or differences between its rows: the paper's numbers and the measured ones with their intervals.
 
     Args:
@@ -89,7 +89,6 @@ def forest(frame: pd.DataFrame, title: str = "", *, y: str = "", hue: str = "", 
         y: column that names the lines; ``label`` of a summary and ``what`` of differences by default.
         hue: column whose values stand on one line in colours of their own, such as ``cell_row``; by default ``whose``
             where the frame has more than one measurement.
-        unit: of the axis; percent or points by default.
 
     Returns:
         The figure. Full marks are means over three seeds or more, hollow ones of fewer; the interval of one seed, which
@@ -118,7 +117,7 @@ def forest(frame: pd.DataFrame, title: str = "", *, y: str = "", hue: str = "", 
         _limit(ax, mine, gaps)
         for side in sides:
             _arrows(ax, *side)
-        ax.set_xlabel(unit or f"{NAMES.get(metric, metric)} ({'points' if gaps else '%'})")
+        ax.set_xlabel(f"{NAMES.get(metric, metric)} ({'points' if gaps else '%'})")
         ax.grid(axis="y", visible=False)
         ax.hlines(list(slots.at.values()), 0, 1, transform=ax.get_yaxis_transform(), color=PALE, lw=0.4, zorder=0)
     slots.label(grid[0][0], grid[0])
@@ -267,13 +266,12 @@ def stretched(image: NDArray) -> NDArray[np.float64]:
     return np.clip((grey - low) / max(high - low, 1), 0, 1)
 
 
-def paint(image: NDArray, mask: NDArray, strength: float = 0.6) -> NDArray[np.float64]:
+def paint(image: NDArray, mask: NDArray) -> NDArray[np.float64]:
     """An image under the colours of its labels; where it has none it stays grey under dark and light stripes.
 
     Args:
         image: ``(H, W, 1)`` or ``(H, W, 3)``, uint8.
         mask: ``(H, W)``, codes 0 .. 3 in the order of ``TERRAIN``; any other is no label.
-        strength: how much of a labelled pixel is its colour, 0 to 1.
 
     Shape:
         Output: ``(H, W, 3)``, 0 to 1.
@@ -285,6 +283,6 @@ def paint(image: NDArray, mask: NDArray, strength: float = 0.6) -> NDArray[np.fl
     rows, columns = np.indices(mask.shape)
     bare = mask >= len(TERRAIN)
     colours[bare & ((rows + columns) // 8 % 2 == 0)] = 1  # white; the stripes between them stay black
-    weight = np.where(bare, 0.4, strength)[..., None]  # (H, W, 1)
+    weight = np.where(bare, 0.4, 0.6)[..., None]  # (H, W, 1)
     painted: NDArray[np.float64] = (1 - weight) * grey + weight * colours
     return painted

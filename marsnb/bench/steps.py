@@ -18,6 +18,7 @@ from torch import Tensor
 from marsnb import recipes
 from marsnb.bench.apart import run_apart
 from marsnb.bench.contrast import clock, peak_bytes
+from marsnb.methods.segmentation._parts import MaskBatch
 from marsnb.training.cost import fake_masks
 from marsnb.training.provenance import device_name
 from marsnb.training.segmentation import build_method
@@ -29,8 +30,8 @@ CLASSES = 4
 PAIRS = 4
 """Steps of each method, each beside one of the baseline."""
 COLUMNS = [
-    "row", "label", "method", "settings", "step", "epochs", "ms", "base_ms", "state", "peak", "backbone", "image_size",
-    "batch", "device", "threads",
+    "row", "label", "method", "settings", "step", "epochs", "ms", "base_ms", "state", "peak", "backbone", "trunk",
+    "image_size", "batch", "device", "threads",
 ]  # fmt: skip
 
 
@@ -59,16 +60,20 @@ def _bytes(tensors: Any) -> int:
 
 
 def runner(spec: SegmentationSpec, stage: int, device: torch.device) -> Runner:
-    """A stage of a method, ready to step on a random batch a quarter of whose pixels have no label."""
+    """A stage of a method, ready to step on a random batch a quarter of whose pixels have no label.
+
+    With a trunk, a stream that training draws from the bank is already through it.
+    """
     method = build_method(spec, CLASSES).to(device).train()
     lengths = method.stage_epochs()
     optimizer = method.configure_optimizers()
     for earlier in range(stage + 1):  # what a stage begins with, an earlier one may have to leave
         method.begin_epoch(sum(lengths[:earlier]))
-    batches = {
-        name: type(batch)(batch.images.to(device), batch.labels.to(device))
-        for name, batch in fake_masks(method, spec, spec.image_size).items()
-    }
+    batches = {}
+    for name, batch in fake_masks(method, spec, spec.image_size).items():
+        images = batch.images.to(device)
+        banked = spec.trunk and name not in method.pixels
+        batches[name] = MaskBatch(method.model.trunk(images) if banked else images, batch.labels.to(device))
 
     def work() -> None:
         losses = method.step(**batches)
@@ -103,8 +108,8 @@ def measure_all(profile: str, pairs: int) -> list[dict[str, object]]:
             epochs = sum(n for name, n in zip(method.steps, method.stage_epochs(), strict=True) if name == step)
             values = [
                 row.id, row.label, spec.method, json.dumps(spec.settings, sort_keys=True), step, epochs, mine, base,
-                one.state, one.state + one.peak(), spec.backbone, spec.image_size, spec.batch_labelled,
-                device_name(device), torch.get_num_threads(),
+                one.state, one.state + one.peak(), spec.backbone, spec.trunk or "", spec.image_size,
+                spec.batch_labelled, device_name(device), torch.get_num_threads(),
             ]  # fmt: skip
             found.append(dict(zip(COLUMNS, values, strict=True)))
     return found

@@ -1,19 +1,17 @@
 """From the ledger to tidy frames: tables, differences, intervals, rank correlation, curves, and the paper's claims."""
 
-from marsnb.results.costs import cost_ratios, growth, method_costs
+from marsnb.results.costs import cost_ratios, method_costs, other_settings
 from marsnb.results.epochs import changes, curves, mean_curves, whole
 from marsnb.results.gains import differences
 from marsnb.results.images import answers, matrices
-from marsnb.results.intervals import ENOUGH, Value, over_seeds, share
+from marsnb.results.intervals import ENOUGH, over_seeds
 from marsnb.results.output import caption, readable, styled, synthetic, tall, write_csv, write_frame, write_table
 from marsnb.results.ranks import rank_correlation
 from marsnb.results.tidy import on_common_seeds, summary, table
-from marsnb.results.versions import datasets
 from marsnb.training.fairness import fairness
 
 __all__ = [
-    "ENOUGH", "Value", "answers", "caption", "changes", "cost_ratios", "curves", "datasets", "differences", "fairness",
-    "growth", "matrices", "mean_curves", "method_costs", "on_common_seeds", "over_seeds", "rank_correlation",
-    "readable", "share", "styled", "summary", "synthetic", "table", "tall", "whole", "write_csv", "write_frame",
-    "write_table",
+    "ENOUGH", "answers", "caption", "changes", "cost_ratios", "curves", "differences", "fairness", "matrices",
+    "mean_curves", "method_costs", "on_common_seeds", "other_settings", "over_seeds", "rank_correlation", "readable",
+    "styled", "summary", "synthetic", "table", "tall", "whole", "write_csv", "write_frame", "write_table",
 ]  # fmt: skip

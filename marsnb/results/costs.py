@@ -7,6 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from marsnb.results.intervals import COVERAGE, Value
+from marsnb.training.spec import row_runs
 
 SETTLED = 32
 """Edge of the map from which growth is fitted: below, what every call costs hides it."""
@@ -31,6 +32,21 @@ def growth(frame: pd.DataFrame, equation: str, what: str) -> Value:
     return Value(float(fit.slope), float(fit.slope) - arm, float(fit.slope) + arm)
 
 
+def other_settings(frame: pd.DataFrame, profile: str) -> str:
+    """What of a profile's settings differs from those that steps were measured at; empty where nothing does.
+
+    Args:
+        frame: what ``bench.steps`` gave.
+        profile: name of the profile.
+    """
+    now, then = row_runs(9, profile)[0][2], frame.iloc[0]
+    asked = {
+        "backbone": now.backbone, "trunk": now.trunk or "", "image_size": now.image_size, "batch": now.batch_labelled,
+    }  # fmt: skip
+    found = {name: "" if pd.isna(then.get(name)) else then[name] for name in asked}
+    return ", ".join(f"{name} {found[name] or 'none'}" for name, value in asked.items() if found[name] != value)
+
+
 def method_costs(frame: pd.DataFrame) -> pd.DataFrame:
     """What each method costs, from steps that were each taken beside one of the baseline.
 
@@ -46,7 +62,7 @@ def method_costs(frame: pd.DataFrame) -> pd.DataFrame:
     for row, mine in frame.groupby("row", sort=False):
         whole = float((mine["ms"] / mine["base_ms"] * mine["epochs"]).sum())
         found[row] = {
-            "label": mine["label"].iloc[0] if "label" in mine else row, "step": whole / float(mine["epochs"].sum()),
+            "label": mine["label"].iloc[0], "step": whole / float(mine["epochs"].sum()),
             "whole": whole, "peak": int(mine["peak"].max()), "state": int(mine["state"].max()),
         }  # fmt: skip
     return pd.DataFrame.from_dict(found, orient="index").rename_axis("row")
@@ -55,9 +71,9 @@ def method_costs(frame: pd.DataFrame) -> pd.DataFrame:
 def cost_ratios(frame: pd.DataFrame, one: str, other: str) -> dict[str, Value]:
     """Cost of one row's method as a multiple of another's: ``step``, ``whole``, ``peak`` and ``state``.
 
-    Times are uncertain by how far the baseline's own steps were apart; memory is counted.
+    Times are uncertain by how far the baseline's steps beside the two were apart; memory is counted.
     """
-    costs = method_costs(frame)
+    costs, frame = method_costs(frame), frame[frame["row"].isin([one, other])]
     apart = float(frame["base_ms"].max() / frame["base_ms"].min())
     found = {}
     for what, off in (("step", apart), ("whole", apart), ("peak", 1.0), ("state", 1.0)):

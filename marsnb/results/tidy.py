@@ -36,7 +36,7 @@ def table(
         metric: one, several, or a pattern such as ``"top1/*"`` (accuracy of each class); by default all that the table
             has in the paper.
         data: ``committed``: the measurement that the ledger came with; ``mine``: the newest other one; ``both``: the
-            two beside each other, told apart by ``whose``. See `datasets`.
+            two beside each other, told apart by ``whose``.
 
     Returns:
         The columns of ``COLUMNS``, rows in the recipe's order. ``value``, ``low`` and ``high`` (bootstrap over test

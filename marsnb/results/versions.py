@@ -11,7 +11,6 @@ import pandas as pd
 
 from marsnb.errors import RecipeError
 from marsnb.training import ledger
-from marsnb.training.spec import row_runs
 
 COMMITTED, MINE, BOTH = "committed", "mine", "both"
 _RUN = ["run_id", "key", "seed", "data", "fingerprint", "labelled", "date"]
@@ -92,28 +91,3 @@ def _most(some: pd.DataFrame, runs: pd.DataFrame, by: list[str]) -> pd.DataFrame
     place = some[name].map({value: i for i, value in enumerate(rank.index)})
     best = place.groupby([some[other] for other in by[:-1]]).transform("min") if by[:-1] else place.min()
     return some[place == best]
-
-
-def datasets(number: int | str, profile: str) -> pd.DataFrame:
-    """The copies of the data that a table's runs saw.
-
-    Args:
-        number: the paper's number of the table, or the key of a recipe file.
-        profile: name of the profile.
-
-    Returns:
-        One line per fingerprint: ``data``, ``labelled``, ``fingerprint`` (of all images that were seen, unlabelled ones
-        too), ``images`` (scored), ``runs``, ``rows`` (specs), ``first`` and ``last`` (dates), ``shown`` (whether the
-        committed measurement has them); the ones shown first.
-    """
-    from marsnb.recipes import load_table
-
-    head, book = load_table(number), read(profile)
-    keys = [key for _, key, _ in row_runs(head.table, profile)]
-    mine = book[book["key"].isin(keys) & (book["split"] == head.split)]
-    shown = set(chosen(book, keys, head.split)["run_id"])
-    found = mine.groupby(["data", "labelled", "fingerprint"], as_index=False).agg(
-        images=("n", "max"), runs=("run_id", "nunique"), rows=("key", "nunique"), first=("date", "min"),
-        last=("date", "max"), shown=("run_id", lambda ids: ids.isin(shown).any()),
-    )  # fmt: skip
-    return found.sort_values(["shown", "runs"], ascending=False, kind="stable", ignore_index=True)

@@ -138,7 +138,7 @@ def test_a_sentence_of_several_rows_fails_with_one_and_is_not_tested_without_one
     assert verdict("lite", "above", pairs=pairs) == FAILS
     item = judged("lite", "above", pairs=pairs[:3])
     assert (item.verdict, item.why) == (UNTESTED, "not run: table04/moco-ls")
-    assert item.measured.startswith("2 of 3 hold, 1 not tested; MoCo V2 + ")
+    assert item.measured.startswith("2 hold, 1 not tested; MoCo V2 + ")
     assert combine([HOLDS, OPEN]) == OPEN and combine([HOLDS, HOLDS]) == HOLDS and combine([]) == UNTESTED
 
 
@@ -233,6 +233,28 @@ def test_amount_without_an_interval_is_undecided() -> None:
     assert agrees(Value(95, 94, 96, 3), 95.86, difference=False) == HOLDS
     assert agrees(Value(90, 89, 91, 3), 95.86, difference=False) == FAILS
     assert agrees(Value(1, -1, 3, 3), 2, difference=True) == OPEN
+
+
+def test_a_wide_interval_confirms_no_amount() -> None:
+    """The paper's own of Table 3's last row is 95.86 +- 1.63 of three runs, 4.05 to each side."""
+    key = next(key for row, key, _ in row_runs(3, "paper") if row.id == "ours")
+    for off, expected in ((0.058, OPEN), (0.01, HOLDS)):
+        for seed in range(3):
+            ledger.append("paper", fake.run_lines(key, seed, 0.9586 + off * (seed - 1)), [])
+        assert verdict("paper", "amount", "amount", rows=["table03/ours"]) == expected
+        ledger.ledger_path("paper").unlink()
+
+
+def test_no_change_at_all_is_undecided() -> None:
+    assert within(Value(0, 0, 0, 3), 0, 1) == OPEN and within(Value(-1, -2, 0, 3), 0, 1) == OPEN
+    assert within(Value(-1, -2, -0.1, 3), 0, 1) == FAILS
+
+
+def test_the_part_that_decides_is_the_nearest_to_its_bound() -> None:
+    fake.fill("lite", number=3, seeds=3, top1={"mixup": 0.80, "cutmix": 0.84, "dropout": 0.83})
+    rows = [f"table03/{row}" for row in ("mixup", "cutmix", "dropout")]
+    item = judged("lite", "within", "amount", rows=rows, between=[0, 85])
+    assert item.measured.startswith("of 3; CutMix: 84.20") and item.papers == "80.61 %"
 
 
 @pytest.mark.parametrize(("top1", "expected"), [(0.70, HOLDS), (0.95, FAILS), (0.849, OPEN)])

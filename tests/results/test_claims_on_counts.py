@@ -7,6 +7,7 @@ from marsnb import paths, recipes
 from marsnb.results import claims
 from marsnb.results.claims import FAILS, HOLDS, OPEN, UNTESTED, Claim, Evidence, Judged, judge_one
 from marsnb.results.claims.counts import ALL, BARE, CHANGE, LAYER
+from marsnb.training.spec import row_runs
 from tests.fake import ledger as fake
 
 KINDS = ("intra", "silhouette")
@@ -82,7 +83,8 @@ def features(change: float, soil_sand: float, spread: float, data: str = "ai4mar
     frame = frame.assign(layer=LAYER, low=frame["value"] - 0.01, high=frame["value"] + 0.01)
     other = frame.assign(layer="decoder", value=-frame["value"], low=-1, high=1)  # not the paper's layer
     every = pd.concat([frame, other])
-    every = pd.concat([every.assign(seed=s, value=every["value"] + (s - 1) * spread) for s in range(seeds)])
+    moves = every["class"].isin([ALL, "soil, sand"])  # what is claimed; the rest is alike in all seeds
+    every = pd.concat([every.assign(seed=s, value=every["value"] + moves * (s - 1) * spread) for s in range(seeds)])
     keep("fig_separation", every.assign(images=40, data=data))
 
 
@@ -100,6 +102,13 @@ def test_features(change: float, soil_sand: float, spread: float, compact: str, 
     first, second = judged("compact"), judged("soil-sand")
     assert (first.verdict, second.verdict) == (compact, near)
     assert len(first.parts) == 3 and "40 images" in first.measured and "hundredths" in second.measured
+
+
+def test_what_all_distances_of_a_seed_share_does_not_widen_a_difference() -> None:
+    features(0.2, 0.3, 0.0)
+    frame = pd.read_csv(paths.figures("lite") / "fig_separation.csv")
+    keep("fig_separation", frame.assign(value=frame["value"] + 0.5 * (frame["seed"] - 1)))
+    assert judged("soil-sand").verdict == HOLDS and judged("compact").verdict == OPEN
 
 
 def test_one_pair_of_models_decides_nothing_about_features() -> None:
@@ -121,7 +130,7 @@ def test_scattered_needs_the_widest_spread_and_the_smallest_silhouette(
 ) -> None:
     lines = [("soil", 0.5, 0.1), ("sand", 0.6, 0.02), ("big rock", spread, silhouette), (ALL, 9.0, -9.0)]
     rows = [
-        (series, name, metric, value + off, seed)
+        (series, name, metric, value + off * (name == "big rock"), seed)
         for seed, off in enumerate((-0.03, 0.0, 0.03))
         for series in ("baseline", "ours")
         for name, *values in lines
@@ -154,7 +163,9 @@ def steps(reco: float, memory: int, noise: float = 1.0) -> None:
     rows += [("ours", step, 4, 4.0, 20, 200) for step in ("pretrain", "joint", "pseudo")]
     frame = pd.DataFrame(rows, columns=["row", "step", "epochs", "ms", "state", "peak"])
     frame["base_ms"] = [2.0, 2.0, 2.0, 2.0, 2.0 * noise]
-    keep("fig_steps", frame.assign(backbone="b", image_size=64, batch=8, device="cpu", data="random images"))
+    spec = row_runs(9, "lite")[0][2]
+    frame = frame.assign(label=frame["row"], backbone=spec.backbone, trunk=spec.trunk, image_size=spec.image_size)
+    keep("fig_steps", frame.assign(batch=spec.batch_labelled, device="cpu", data="random images"))
 
 
 @pytest.mark.parametrize(
@@ -165,7 +176,15 @@ def test_resources_are_those_that_were_measured(reco: float, memory: int, noise:
     assert "a notebook writes it: fig_steps.csv" in judged("fewer-resources").why
     steps(reco, memory, noise)
     item = judged("fewer-resources")
-    assert item.verdict == expected and len(item.parts) == 4 and "batches of 8, cpu" in item.measured
+    assert item.verdict == expected and len(item.parts) == 4 and "batches of 16, cpu" in item.measured
+
+
+def test_steps_measured_at_other_settings_say_nothing() -> None:
+    steps(6, 400)
+    frame = pd.read_csv(paths.figures("lite") / "fig_steps.csv")
+    keep("fig_steps", frame.drop(columns="trunk").assign(image_size=96))
+    item = judged("fewer-resources")
+    assert item.verdict == UNTESTED and "other settings, trunk none, image_size 96: fig_steps.csv" in item.why
 
 
 def test_methods_whose_steps_were_not_measured_are_not_compared() -> None:

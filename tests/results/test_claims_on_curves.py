@@ -71,7 +71,7 @@ def test_where_a_curve_ends_is_known_of_seeds_that_were_scored_there_alone() -> 
 
 @pytest.mark.parametrize(
     ("with_it", "without", "expected"),
-    [(50, 2, HOLDS), (2, 2, FAILS), (COLLAPSED, 2, FAILS), (50, 50, UNTESTED)],
+    [(50, 2, HOLDS), (2, 2, FAILS), (COLLAPSED, 2, OPEN), (50, 50, UNTESTED)],
 )
 def test_rescue(with_it: float, without: float, expected: str) -> None:
     curve("moco-ls", RANK, [[with_it] * 2] * 3)

@@ -72,17 +72,6 @@ def test_runs_on_the_same_own_data_are_compared_with_each_other() -> None:
     assert not gaps["told_apart"].iloc[1]
 
 
-def test_data_sets_are_listed_with_their_counts() -> None:
-    segmentation_ledger.fill("lite", 9, seeds=3, n=2386)
-    add(9, "baseline", 0.19)
-    found = results.datasets(9, "lite")
-    rows = results.table(9, "lite")["run"].nunique()
-    assert found[["labelled", "images", "runs", "rows", "shown"]].to_numpy().tolist() == [
-        ["lab1", 2386, 3 * rows, rows, True], ["own", 9, 1, 1, False],
-    ]  # fmt: skip
-    assert results.datasets(9, "paper").empty
-
-
 def test_of_two_measurements_of_one_size_the_earlier_is_the_committed_one() -> None:
     fake.fill("lite", number=6, date="2026-05-01")
     for row in ("ls-0.3", "ls-0.5", "ls-1", "ls-2", "ls-5"):

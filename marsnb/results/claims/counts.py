@@ -9,8 +9,8 @@ import yaml
 
 from marsnb import paths
 from marsnb.results.claims.evidence import Evidence, name_of
-from marsnb.results.claims.model import FAILS, HOLDS, OPEN, Claim, Part, Untested, agrees, part_of, within
-from marsnb.results.costs import cost_ratios, growth
+from marsnb.results.claims.model import FAILS, HOLDS, OPEN, Claim, Part, Untested, agrees, equals, inside, part_of
+from marsnb.results.costs import cost_ratios, growth, other_settings
 from marsnb.results.intervals import PERCENT, Value, over_seeds, share
 
 BARE = "no label"
@@ -33,7 +33,7 @@ def shares(evidence: Evidence, claim: Claim) -> list[Part]:
         off = float((mine - theirs).abs().max())
         value = Value(change, change - off, change + off)
         low, high = (0.0, inf) if way == "up" else (-inf, 0.0)
-        return Part(name, within(value, low, high), value, "points", paper)
+        return inside(name, value, low, high, "points", paper)
 
     return [part_of(name, part, name, way) for name, way in claim.classes.items()]
 
@@ -56,7 +56,7 @@ def _early(evidence: Evidence, name: str, says: float) -> Part:
     early, late = int(first["train_val_images"]), int(first["test_images"])
     found = share(early, early + late)
     value = Value(found.value, found.low, found.high)
-    return Part(name, agrees(value, says, difference=False), value, "%", says)
+    return equals(name, value, says, difference=False, unit="%")
 
 
 def _unlabelled(evidence: Evidence, name: str, says: float) -> Part:
@@ -95,11 +95,13 @@ def cost(evidence: Evidence, claim: Claim) -> list[Part]:
     def part(label: str, pair: tuple[str, str], what: str) -> Part:
         frame = evidence.kept("fig_steps")
         first, second = (term.partition("/")[2] for term in pair)
+        if other := other_settings(frame, evidence.profile):
+            raise Untested(f"its steps were measured at other settings, {other}: fig_steps.csv")
         if not {first, second} <= set(frame["row"]):
             raise Untested(f"its steps were not measured: {first} or {second}")
         value, line = cost_ratios(frame, first, second)[what], frame.iloc[0]
         note = f"{line['backbone']} at {line['image_size']} px, batches of {line['batch']}, {line['device']}"
-        return Part(label, within(value, 1, inf), value, "times", note=note)
+        return inside(label, value, 1, inf, "times", note=note)
 
     every = [(f"{name_of(pair[0])} to {name_of(pair[1])}, {name}", pair, what)
              for pair in claim.pairs for what, name in TIMES.items()]  # fmt: skip
@@ -113,7 +115,7 @@ def bank(evidence: Evidence, claim: Claim) -> list[Part]:
         frame = evidence.kept("fig_cost")
         value = growth(frame, "Eq. 6", what) - growth(frame, "Eq. 7", what)
         note = f"exponent of N elements, Eq. 6 minus Eq. 7, {frame['device'].iloc[0]}"
-        return Part(name, within(value, 0, inf), value, "", note=note)
+        return inside(name, value, 0, inf, "", note=note)
 
     return [part_of(given[0], part, *given) for given in (("time", "seconds"), ("memory", "peak"))]
 
@@ -124,6 +126,15 @@ def _apart(lines: pd.DataFrame, sign: int = 1) -> Value:
         return over_seeds(list(PERCENT * sign * lines["value"].astype(float)))
     middle, *ends = (PERCENT * sign * float(lines[name].iloc[0]) for name in ("value", "low", "high"))
     return Value(middle, min(ends), max(ends), 1)
+
+
+def _further(ones: list[pd.DataFrame], others: list[pd.DataFrame]) -> Value:
+    """Mean of some kept distances minus that of others: seed by seed; of one model, over images, each mean apart."""
+    if "seed" in ones[0] and ones[0]["seed"].nunique() > 1:
+        by_seed = [pd.concat(lines).groupby("seed")["value"].mean() for lines in (ones, others)]
+        return over_seeds(list(PERCENT * (by_seed[0] - by_seed[1]).dropna()))
+    mine, theirs = (pd.concat(lines)[["value", "low", "high"]].mean().to_frame().T for lines in (ones, others))
+    return _apart(mine) - _apart(theirs)
 
 
 def _kept_distances(evidence: Evidence) -> tuple[pd.DataFrame, str]:
@@ -139,7 +150,7 @@ def separated(evidence: Evidence, claim: Claim) -> list[Part]:
         frame, note = _kept_distances(evidence)
         mine = frame[(frame["series"] == CHANGE) & (frame["class"] == ALL) & (frame["metric"] == metric)]
         value = _apart(mine, sign)
-        return Part(name, within(value, 0, inf), value, "hundredths", note=note)
+        return inside(name, value, 0, inf, "hundredths", note=note)
 
     every = (("compact", "intra", -1), ("separable", "inter", 1), ("silhouette", "silhouette", 1))
     return [part_of(given[0], part, *given) for given in every]
@@ -151,27 +162,27 @@ def scattered(evidence: Evidence, claim: Claim) -> list[Part]:
     def part(series: str, metric: str, sign: int) -> Part:
         frame, note = _kept_distances(evidence)
         mine = frame[(frame["series"] == series) & (frame["metric"] == metric) & (frame["class"] != ALL)]
-        by_class = {str(name): _apart(lines) for name, lines in mine.groupby("class")}
+        by_class = {str(name): lines for name, lines in mine.groupby("class")}
         own = by_class.pop(claim.near[0])
-        rival = max(by_class, key=lambda name: sign * by_class[name].value)
-        value = own - by_class[rival] if sign > 0 else by_class[rival] - own
+        rival = max(by_class, key=lambda name: sign * by_class[name]["value"].mean())
+        value = _further(*([own], [by_class[rival]])[::sign])
         label = f"{series}, {'within-class distance over' if metric == 'intra' else 'silhouette below'} {rival}"
-        return Part(label, within(value, 0, inf), value, "hundredths", note=note)
+        return inside(label, value, 0, inf, "hundredths", note=note)
 
     models, metrics = ("baseline", "ours"), (("intra", 1), ("silhouette", -1))
     every = [(series, metric, sign) for series in models for metric, sign in metrics]
     return [part_of(f"{given[0]}, {given[1]}", part, *given) for given in every]
 
 
-def nearest(evidence: Evidence, claim: Claim) -> list[Part]:
-    """No two classes of Fig. 12 lie nearer to each other than the two that the sentence names."""
+def near(evidence: Evidence, claim: Claim) -> list[Part]:
+    """The two classes that the sentence names lie nearer to each other than the other pairs do on average."""
 
     def part(series: str) -> Part:
         frame, note = _kept_distances(evidence)
         mine = frame[(frame["series"] == series) & (frame["metric"] == "between")]
-        pairs = {frozenset(str(name).split(", ")): _apart(lines) for name, lines in mine.groupby("class")}
-        near = pairs.pop(frozenset(claim.near))
-        value = min(pairs.values(), key=lambda one: one.value) - near
-        return Part(f"{series}, the nearest other pair", within(value, 0, inf), value, "hundredths", note=note)
+        pairs = {frozenset(str(name).split(", ")): lines for name, lines in mine.groupby("class")}
+        own = pairs.pop(frozenset(claim.near))
+        value = _further(list(pairs.values()), [own])
+        return inside(f"{series}, nearer than other pairs on average", value, 0, inf, "hundredths", note=note)
 
     return [part_of(series, part, series) for series in ("baseline", "ours")]

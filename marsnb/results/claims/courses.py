@@ -1,13 +1,14 @@
 """Checks of a claim on the course of a training: one number for each seed, then the rule of intervals."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf
 
 import numpy as np
 import pandas as pd
 
 from marsnb.results.claims.evidence import Evidence, name_of, paired
-from marsnb.results.claims.model import HOLDS, Claim, Part, Untested, combine, part_of, within
+from marsnb.results.claims.model import HOLDS, Claim, Part, Untested, combine, inside, part_of, within
 from marsnb.results.intervals import over_seeds
 from marsnb.results.output import NAMES
 
@@ -40,7 +41,7 @@ def collapse(evidence: Evidence, claim: Claim) -> list[Part]:
 
     def part(term: str) -> Part:
         value = over_seeds(list(evidence.last(term, claim.curve).values()))
-        return Part(name_of(term), within(value, -inf, COLLAPSED), value, "dimensions")
+        return inside(name_of(term), value, -inf, COLLAPSED, "dimensions")
 
     return [part_of(name_of(term), part, term) for term in claim.rows]
 
@@ -52,7 +53,7 @@ def rescue(evidence: Evidence, claim: Claim) -> list[Part]:
         after, before = (over_seeds(list(evidence.last(term, claim.curve).values())) for term in pair)
         if before.known and within(before, -inf, COLLAPSED) != HOLDS:
             raise Untested(f"nothing to prevent, since {name_of(pair[1])} has {before.value:.1f} dimensions")
-        return Part(name_of(pair[0]), within(after, COLLAPSED, inf), after, "dimensions")
+        return inside(name_of(pair[0]), after, COLLAPSED, inf, "dimensions")
 
     return [part_of(name_of(pair[0]), part, pair) for pair in claim.pairs]
 
@@ -67,7 +68,7 @@ def rises(evidence: Evidence, claim: Claim) -> list[Part]:
             raise Untested(f"no epoch before pseudo labels was scored: {name_of(term)}")
         ends = zip(found.values(), before, strict=True)
         value = over_seeds([float(one.iloc[-1] - first.iloc[0]) for one, first in ends])
-        return Part(_label(f"{name_of(term)}, end over start", curve), within(value, 0, inf), value)
+        return inside(_label(f"{name_of(term)}, end over start", curve), value, 0, inf)
 
     every = [(term, curve) for term in claim.rows for _, curve in claim.curves]
     return [part_of(_label(name_of(term), curve), part, term, curve) for term, curve in every]
@@ -96,7 +97,7 @@ def sooner(evidence: Evidence, claim: Claim) -> list[Part]:
 
     def part(pair: Pair, curve: str, label: str) -> Part:
         value = paired(epochs(pair[1], curve), epochs(pair[0], curve))
-        return Part(label, within(value, 0, inf), value, "epochs")
+        return inside(label, value, 0, inf, "epochs")
 
     return _by_curve(claim, "before", part)
 
@@ -110,7 +111,7 @@ def quick(evidence: Evidence, claim: Claim) -> list[Part]:
             raise Untested(f"its runs have no pseudo labels: {pair[0]}")
         passed = {seed: _passes(one, ends[seed]) for seed, one in ours.items() if seed in ends}
         value = paired(dict.fromkeys(passed, joined), passed)
-        return Part(label, within(value, 0, inf), value, "epochs")
+        return inside(label, value, 0, inf, "epochs")
 
     return _by_curve(claim, "past", part)
 
@@ -127,7 +128,7 @@ def dip(evidence: Evidence, claim: Claim) -> list[Part]:
     def part(pair: Pair, curve: str, label: str) -> Part:
         ours, control = (_falls(evidence, term, curve, pair[0]) for term in pair)
         both = sorted((over_seeds(list(ours.values())), paired(ours, control)), key=lambda value: value.value)
-        return Part(label, combine([within(value, 0, inf) for value in both]), both[0])
+        return replace(inside(label, both[0], 0, inf), verdict=combine([within(value, 0, inf) for value in both]))
 
     return _by_curve(claim, "falls further than", part)
 

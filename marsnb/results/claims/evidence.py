@@ -44,14 +44,19 @@ def metric_of(term: str, metric: str = "") -> str:
     return NAMES.get(name, name.removeprefix("top1/"))
 
 
-def paper_of(term: str, metric: str = "") -> float | None:
+def printed(term: str, metric: str = "") -> recipes.Paper | None:
     """The paper's number for ``TABLE/ROW``, percent; ``None`` where it prints none."""
     key, row_id = term.split("/", 1)
     if "@" in term or key not in recipes.trainable():
         return None
     head = recipes.load_table(key)
     row = head.row(row_id)
-    number = row.paper if metric in ("", head.metric) else row.also.get(metric)
+    return row.paper if metric in ("", head.metric) else row.also.get(metric)
+
+
+def paper_of(term: str, metric: str = "") -> float | None:
+    """The mean of `printed`."""
+    number = printed(term, metric)
     return number.mean if number else None
 
 

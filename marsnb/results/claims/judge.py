@@ -1,5 +1,6 @@
 """Every claim's evidence and verdict at a profile, as a frame and as files."""
 
+from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +20,7 @@ CHECKS = {
     "within": rows.between, "perfect": rows.perfect, "untested": rows.untested, "collapse": courses.collapse,
     "rescue": courses.rescue, "rises": courses.rises, "sooner": courses.sooner, "quick": courses.quick,
     "dip": courses.dip, "cost": counts.cost, "shares": counts.shares, "total": counts.total, "bank": counts.bank,
-    "separated": counts.separated, "nearest": counts.nearest, "scattered": counts.scattered,
+    "separated": counts.separated, "near": counts.near, "scattered": counts.scattered,
 }  # fmt: skip
 MAY_TEST = {
     "mechanism": ("synthetic", "reduced", "paper"),
@@ -52,9 +53,9 @@ class Judged:
 
     @property
     def weakest(self) -> Part | None:
-        """The part that decides: the worst verdict, then the smallest value; ``None`` where nothing was measured."""
+        """The part that decides: the worst verdict, then the least room; ``None`` where nothing was measured."""
         rank = {FAILS: 0, UNTESTED: 1, OPEN: 2, HOLDS: 3}
-        done = [(rank[part.verdict], part.value.value, i) for i, part in enumerate(self.parts) if part.value]
+        done = [(rank[part.verdict], part.room, i) for i, part in enumerate(self.parts) if part.value]
         return self.parts[min(done)[2]] if done else None
 
     @property
@@ -65,10 +66,10 @@ class Judged:
             return ""
         text = figures(part)
         if len(self.parts) > 1:
-            yes, missing = (
-                sum(test) for test in zip(*((p.verdict == HOLDS, not p.value) for p in self.parts), strict=True)
-            )
-            counted = f"{yes} of {len(self.parts)} hold{f', {missing} not tested' if missing else ''}"
+            verdicts = Counter(p.verdict for p in self.parts)
+            words = {HOLDS: "hold", FAILS: "do not", OPEN: "undecided", UNTESTED: "not tested"}
+            counted = ", ".join(f"{verdicts[verdict]} {word}" for verdict, word in words.items() if verdicts[verdict])
+            counted = f"of {len(self.parts)}" if len(verdicts) == 1 and part.verdict == UNTESTED else counted
             text = f"{counted}; {part.label}: {text}"
         note = part.note or self.claim.note
         return f"{text} ({note})" if note else text
@@ -120,7 +121,7 @@ def judge_one(claim: Claim, evidence: Evidence) -> Judged:
     parts = tuple(CHECKS[claim.check](evidence, claim))
     data = "synthetic" if evidence.scale == "synthetic" else "real images"
     if evidence.scale not in MAY_TEST[claim.kind] and any(part.value for part in parts):
-        shown = tuple(replace(part, verdict=UNTESTED) for part in parts if part.value)
+        shown = tuple(replace(part, verdict=UNTESTED) for part in parts)
         return Judged(claim, UNTESTED, shown, WHY_NOT[evidence.scale], data)
     verdict = combine([part.verdict for part in parts])
     return Judged(claim, verdict, parts, reasons([p.why for p in parts if p.why and p.verdict == verdict]), data)

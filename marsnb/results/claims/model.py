@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
+from math import inf
 from typing import Any, Literal
 
 import yaml
@@ -123,6 +124,7 @@ class Part:
         paper: the paper's number for the same.
         why: why it was not tested, or is undecided whatever its interval says.
         note: what was measured, in words.
+        room: how far the measured number lies on the side that is claimed; below 0 on the other.
     """
 
     label: str
@@ -132,6 +134,23 @@ class Part:
     paper: float | None = None
     why: str = ""
     note: str = ""
+    room: float = 0.0
+
+
+def inside(
+    label: str, value: Value, low: float, high: float, unit: str = "points", paper: float | None = None, note: str = ""
+) -> Part:
+    """A part that says that a number lies between two bounds; its arguments are otherwise a `Part`'s."""
+    room = min(value.value - low, high - value.value)
+    return Part(label, within(value, low, high), value, unit, paper, note=note, room=room)
+
+
+def equals(
+    label: str, value: Value, paper: float, difference: bool, unit: str = "points", note: str = "", arm: float = inf
+) -> Part:
+    """A part that says that a number is the paper's; see `agrees`."""
+    room = -abs(value.value - paper)
+    return Part(label, agrees(value, paper, difference, arm), value, unit, paper, note=note, room=room)
 
 
 def part_of(label: str, make: Callable[..., Part], *given: Any) -> Part:
@@ -147,23 +166,28 @@ def part_of(label: str, make: Callable[..., Part], *given: Any) -> Part:
 
 
 def within(value: Value, low: float, high: float) -> str:
-    """``holds`` where the whole interval lies between two bounds, ``does not hold`` where none of it does."""
+    """``holds`` where the whole interval lies between two bounds, ``does not hold`` where all of it lies beyond one.
+
+    An interval that ends at a bound is undecided, as one that ends at 0 does not tell two rows apart.
+    """
     if value.low > low and value.high < high:
         return HOLDS
-    return FAILS if value.high <= low or value.low >= high else OPEN
+    return FAILS if value.high < low or value.low > high else OPEN
 
 
-def agrees(value: Value, paper: float, difference: bool) -> str:
-    """``does not hold`` where the interval leaves the paper's number out; ``undecided`` where it has 0 in it as well.
+def agrees(value: Value, paper: float, difference: bool, arm: float = inf) -> str:
+    """``does not hold`` where the interval leaves the paper's number out; ``undecided`` where it has too much in it.
 
     Args:
         value: the measured number.
         paper: the paper's.
-        difference: whether 0 would mean that there is no effect.
+        difference: whether 0 would mean that there is no effect: then the interval must leave it out.
+        arm: half the width above which an interval is too wide to confirm a number.
     """
     if not value.low <= paper <= value.high:
         return FAILS
-    return HOLDS if value.known and not (difference and value.low <= 0 <= value.high) else OPEN
+    wide = not value.known or value.high - value.low > 2 * arm
+    return OPEN if wide or (difference and value.low <= 0 <= value.high) else HOLDS
 
 
 def combine(verdicts: list[str]) -> str:

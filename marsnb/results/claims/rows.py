@@ -2,17 +2,25 @@
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from math import inf
+from math import hypot, inf, sqrt
+
+from scipy import stats
 
 from marsnb import recipes
-from marsnb.results.claims.evidence import Evidence, metric_of, name_of, paired, paper_of
-from marsnb.results.claims.model import UNTESTED, Claim, Part, Untested, agrees, part_of, within
-from marsnb.results.intervals import PERCENT, Value, over_seeds
+from marsnb.results.claims.evidence import Evidence, metric_of, name_of, paired, paper_of, printed
+from marsnb.results.claims.model import UNTESTED, Claim, Part, Untested, equals, inside, part_of
+from marsnb.results.intervals import COVERAGE, PERCENT, Value, over_seeds
+from marsnb.results.ranks import PAPER_RUNS
 
+Terms = tuple[str, ...]
 Pair = tuple[str, str]
+RUNS_ARM = float(stats.t.ppf((1 + COVERAGE) / 2, PAPER_RUNS - 1)) / sqrt(PAPER_RUNS)
+"""Half the 95 % interval of a mean of the paper's runs, in their standard deviations."""
+POINT = 1.0
+"""Half an interval that is narrow enough where the paper prints no spread: a point, or a class."""
 
 
-def _paper_gain(pair: Pair, metric: str) -> float | None:
+def _paper_gain(pair: Terms, metric: str) -> float | None:
     first, second = (paper_of(term, metric) for term in pair)
     return None if first is None or second is None else first - second
 
@@ -35,11 +43,11 @@ def _above(evidence: Evidence, claim: Claim, pairs: list[Pair]) -> list[Part]:
         if claim.curve:
             evidence.same_start(pair)
             value = paired(*(evidence.last(term, claim.curve) for term in pair))
-            return Part(label, within(value, 0, inf), value, "dimensions")
+            return inside(label, value, 0, inf, "dimensions")
         value = evidence.gain(pair, metric)
         if value.low == value.high == 0 and evidence.lines(pair[1], metric)["value"].min() >= PERCENT:
             raise Untested(f"nothing to gain, every test image is right without it: {name_of(pair[1], metric)}")
-        return Part(label, within(value, 0, inf), value, paper=_paper_gain(pair, metric))
+        return inside(label, value, 0, inf, paper=_paper_gain(pair, metric))
 
     return [part_of(given[0], part, *given) for given in _pairs(claim, pairs)]
 
@@ -71,36 +79,41 @@ def alike(evidence: Evidence, claim: Claim) -> list[Part]:
 
     def part(label: str, pair: Pair, metric: str) -> Part:
         value = evidence.gain(pair, metric)
-        numbers = [recipes.load_table(table).row(row).paper for table, row in (term.split("/", 1) for term in pair)]
-        margin = max((number.std or 0.0) if number else 0.0 for number in numbers)
-        return Part(label, within(value, -margin, margin), value, paper=_paper_gain(pair, metric))
+        margin = max((number.std or 0.0) if (number := printed(term, metric)) else 0.0 for term in pair)
+        return inside(label, value, -margin, margin, paper=_paper_gain(pair, metric))
 
     return [part_of(given[0], part, *given) for given in _pairs(claim, list(claim.pairs))]
 
 
-def _numbers(evidence: Evidence, claim: Claim, judge: Callable[[Value, float | None, bool], str]) -> list[Part]:
-    """Gains of the claim's pairs and accuracies of its rows, each judged."""
+def _numbers(evidence: Evidence, claim: Claim, judge: Callable[[str, Value, Terms, str], Part]) -> list[Part]:
+    """Gains of the claim's pairs and accuracies of its rows, each judged: ``judge(label, value, terms, metric)``."""
 
     def gain(label: str, pair: Pair, metric: str) -> Part:
-        value, paper = evidence.gain(pair, metric), _paper_gain(pair, metric)
-        return Part(label, judge(value, paper, True), value, paper=paper)
+        return judge(label, evidence.gain(pair, metric), pair, metric)
 
     def level(label: str, term: str, metric: str) -> Part:
-        value, paper = evidence.value(term, metric), paper_of(term, metric)
-        return Part(label, judge(value, paper, False), value, "%", paper)
+        return judge(label, evidence.value(term, metric), (term,), metric)
 
     levels = [(name_of(term, metric), term, metric) for term in claim.rows for metric in claim.metrics or ("",)]
     gains = [part_of(given[0], gain, *given) for given in _pairs(claim, list(claim.pairs))]
     return gains + [part_of(given[0], level, *given) for given in levels]
 
 
-def amount(evidence: Evidence, claim: Claim) -> list[Part]:
-    """The measured number agrees with the one that the paper's table gives."""
+def _unit(terms: Terms) -> str:
+    return "points" if len(terms) > 1 else "%"
 
-    def judge(value: Value, paper: float | None, difference: bool) -> str:
-        if paper is None:
+
+def amount(evidence: Evidence, claim: Claim) -> list[Part]:
+    """The measured number agrees with the one that the paper's table gives, and is as certain as it."""
+
+    def judge(label: str, value: Value, terms: Terms, metric: str) -> Part:
+        numbers = [number for term in terms if (number := printed(term, metric))]
+        if len(numbers) < len(terms):
             raise Untested("the paper prints no number for it")
-        return agrees(value, paper, difference)
+        spreads = [number.std for number in numbers if number.std is not None]
+        arm = RUNS_ARM * hypot(*spreads) if len(spreads) == len(numbers) else POINT
+        paper = numbers[0].mean - sum(number.mean for number in numbers[1:])
+        return equals(label, value, paper, len(terms) > 1, _unit(terms), arm=arm)
 
     return _numbers(evidence, claim, judge)
 
@@ -109,7 +122,12 @@ def between(evidence: Evidence, claim: Claim) -> list[Part]:
     """The measured numbers lie between the two that the sentence names."""
     assert claim.between is not None
     low, high = claim.between
-    return _numbers(evidence, claim, lambda value, paper, difference: within(value, low, high))
+
+    def judge(label: str, value: Value, terms: Terms, metric: str) -> Part:
+        paper = _paper_gain(terms, metric) if len(terms) == 2 else paper_of(terms[0], metric)
+        return inside(label, value, low, high, _unit(terms), paper)
+
+    return _numbers(evidence, claim, judge)
 
 
 def perfect(evidence: Evidence, claim: Claim) -> list[Part]:
@@ -121,7 +139,7 @@ def perfect(evidence: Evidence, claim: Claim) -> list[Part]:
         mine = evidence.row(term)
         right = (mine["value"] >= PERCENT) & mine["metric"].str.startswith("top1/")
         value = over_seeds(list(right.groupby(mine["seed"]).sum().astype(float)))
-        return Part(name_of(term), agrees(value, says, difference=False), value, "classes", says)
+        return equals(name_of(term), value, says, difference=False, unit="classes", arm=POINT)
 
     return [part_of(name_of(term), part, term) for term in claim.rows]
 
