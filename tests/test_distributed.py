@@ -114,15 +114,14 @@ def test_eq_2_has_all_processes_negatives(processes, size):
         torch.testing.assert_close(torch.cat([parts[place] for parts in found]) / size, z.grad)
 
 
-@pytest.mark.parametrize("entry_of", ["image", "batch"])
-def test_every_bank_sees_the_images_of_all_processes_in_the_batchs_order(processes, entry_of):
+def test_every_bank_sees_the_images_of_all_processes_in_the_batchs_order(processes):
     features, labels = torch.randn(4, 3, 5, 5), torch.randint(0, 3, (4, 5, 5))
     labels[1] = 255
-    bank = MemoryBank(3, dim=3, length=3, entry_of=entry_of)  # shorter than what a batch brings
+    bank = MemoryBank(3, dim=3, length=3)  # shorter than what a batch brings
     bank.enqueue(features, labels)
 
     def work(rank):
-        mine = MemoryBank(3, dim=3, length=3, entry_of=entry_of)
+        mine = MemoryBank(3, dim=3, length=3)
         mine.enqueue(take(features, rank, 2), take(labels, rank, 2))
         loss = element_wise(take(features, rank, 2), take(labels, rank, 2), mine.prototypes, mine.valid)
         return mine, loss.detach()

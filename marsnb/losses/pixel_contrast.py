@@ -47,7 +47,8 @@ def pixel_contrast(
     if partners is not None:
         vectors = torch.cat([vectors, vectors[partners]], dim=2)  # (B, D, 2 N), and so N below
         labels, image = torch.cat([labels, labels[partners]], dim=1), torch.cat([image, image + 1], dim=1)
-    cosines = vectors.transpose(1, 2) @ vectors / temperature  # (B, N, N), anchors in rows
+    with torch.autocast(device_type=features.device.type, enabled=False):
+        cosines = vectors.transpose(1, 2) @ vectors / temperature  # (B, N, N), anchors in rows
     known = labels != ignore_index
     both = known[:, :, None] & known[:, None, :]
     alike = labels[:, :, None] == labels[:, None, :]

@@ -67,7 +67,9 @@ def draw_regions(
     vectors = vectors.float()
     counts = labels.bincount(minlength=num_classes)  # (C,)
     means = unit(class_means(vectors, labels, num_classes), dim=1)
-    graph = (means @ means.T / temperature).masked_fill(counts == 0, -torch.inf).fill_diagonal_(-torch.inf)  # (C, C)
+    with torch.autocast(device_type=vectors.device.type, enabled=False):
+        graph = means @ means.T / temperature  # (C, C)
+    graph = graph.masked_fill(counts == 0, -torch.inf).fill_diagonal_(-torch.inf)
     order = labels.argsort(stable=True)  # (N,), pixels class by class
     first = counts.cumsum(0) - counts  # (C,), where a class begins in it
     regions = []
@@ -112,7 +114,8 @@ def regional_contrast(vectors: Tensor, labels: Tensor, regions: list[Region], te
     losses = []
     for region in regions:
         candidates = torch.cat([means[region.label, None], vectors[region.keys].detach()])  # (1 + K, D)
-        cosines = unit(vectors[region.queries], dim=1) @ unit(candidates, dim=1).T  # (Q, 1 + K)
+        with torch.autocast(device_type=vectors.device.type, enabled=False):
+            cosines = unit(vectors[region.queries], dim=1) @ unit(candidates, dim=1).T  # (Q, 1 + K)
         first = cosines.new_zeros(len(cosines), dtype=torch.int64)
         losses.append(F.cross_entropy(cosines / temperature, first))
     return torch.stack(losses).sum() / (labels.bincount() > 0).sum()

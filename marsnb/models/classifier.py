@@ -18,7 +18,6 @@ class Classifier(nn.Module):
         backbone: images to pooled features.
         num_classes: number of classes; 24 for MSL.
         embedding_dim: width of both embeddings; 128 in the paper.
-        hidden_dim: width of the projections' hidden layer; by default the number of features.
         dropout: share of features zeroed before the classification head while training; 0 in the paper's own method.
         batchnorm: ``"train"``; ``"labelled"``: as that, but methods keep the statistics of other images than labelled
             ones out of the running ones; or ``"frozen"``: the backbone's batch normalisation keeps its statistics,
@@ -46,7 +45,6 @@ class Classifier(nn.Module):
         backbone: Backbone,
         num_classes: int,
         embedding_dim: int = 128,
-        hidden_dim: int | None = None,
         dropout: float = 0.0,
         batchnorm: BatchNormMode = "train",
     ) -> None:
@@ -55,12 +53,11 @@ class Classifier(nn.Module):
             raise RecipeError(f"unknown batchnorm {batchnorm!r}; known: {', '.join(get_args(BatchNormMode))}")
         width = backbone.num_features
         # departure: the paper does not give the hidden width; as wide as the features, as in MoCo v2.
-        hidden = width if hidden_dim is None else hidden_dim
         self.backbone = backbone
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(width, num_classes)
-        self.project_s = _projection(width, hidden, embedding_dim)
-        self.project_u = _projection(width, hidden, embedding_dim)
+        self.project_s = _projection(width, embedding_dim)
+        self.project_u = _projection(width, embedding_dim)
         self.batchnorm = batchnorm
         self.train(self.training)
 
@@ -107,5 +104,5 @@ def freeze_batchnorm(module: nn.Module) -> nn.Module:
     return module
 
 
-def _projection(width: int, hidden: int, out: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(width, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, out))
+def _projection(width: int, out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, width), nn.ReLU(inplace=True), nn.Linear(width, out))

@@ -50,6 +50,8 @@ class EMA(nn.Module):
         self.updates += 1
         keep = min(1 - 1 / int(self.updates), self.decay)
         for mine, theirs in zip(self.average.state_dict().values(), network.state_dict().values(), strict=True):
+            if mine.device.type == "cpu" and torch.equal(mine, theirs):
+                continue  # a frozen trunk stays untouched, so that what was made of it once is kept (`run_frozen`)
             if mine.is_floating_point():
                 mine.lerp_(theirs, 1 - keep)
             else:

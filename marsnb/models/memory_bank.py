@@ -1,14 +1,10 @@
 """The memory bank of Eq. 7: for each class, the average features of the images that showed it last."""
 
-from typing import Literal, get_args
-
 import torch
 from torch import Tensor, nn
 
 from marsnb.distributed import gathered
 from marsnb.losses._elements import IGNORE_INDEX, checked_elements
-
-EntryOf = Literal["image", "batch"]
 
 
 class MemoryBank(nn.Module):
@@ -21,16 +17,16 @@ class MemoryBank(nn.Module):
         num_classes: C; 4 in AI4Mars.
         dim: D, width of the features; 128 in the paper.
         length: entries in a queue; 32 in the paper.
-        entry_of: what one entry averages over: the elements of a class in one ``"image"`` (the paper: "in the current
-            f", and f is the feature map of one image), or in the whole ``"batch"``.
         ignore_index: label of the elements that do not count; 255 in AI4Mars.
 
     Attributes:
         queues: the entries, ``(C, length, D)`` in float32, as raw averages of any norm; zeros where nothing is stored.
+            One entry averages over the elements of a class in one image (the paper: "in the current f", and f is the
+            feature map of one image).
         stored: how many entries each class has ever got, ``(C,)``; entry k of a class lies in slot k mod length.
 
     Raises:
-        ValueError: a size is not above 0, or ``entry_of`` is unknown.
+        ValueError: a size is not above 0.
 
     Reference:
         Wang et al., arXiv 2206.02180, section 5.1 and, for the length, 5.3.
@@ -44,15 +40,11 @@ class MemoryBank(nn.Module):
         num_classes: int,
         dim: int = 128,
         length: int = 32,
-        entry_of: EntryOf = "image",
         ignore_index: int = IGNORE_INDEX,
     ) -> None:
         super().__init__()
         if min(num_classes, dim, length) < 1:
             raise ValueError(f"num_classes, dim and length must be above 0, got {num_classes}, {dim} and {length}")
-        if entry_of not in get_args(EntryOf):
-            raise ValueError(f"unknown entry_of {entry_of!r}; known: {', '.join(get_args(EntryOf))}")
-        self.entry_of = entry_of
         self.ignore_index = ignore_index
         self.register_buffer("queues", torch.zeros(num_classes, length, dim))
         self.register_buffer("stored", torch.zeros(num_classes, dtype=torch.int64))
@@ -108,8 +100,6 @@ class MemoryBank(nn.Module):
                 counts[i] = member.sum(dim=1)
         sums, counts = gathered(torch.cat([sums, counts[..., None]], dim=2), even=True).split([dim, 1], dim=2)
         counts = counts[..., 0]
-        if self.entry_of == "batch":
-            sums, counts = sums.sum(dim=0, keepdim=True), counts.sum(dim=0, keepdim=True)  # (1, C, D), (1, C)
         for total, count in zip(sums, counts, strict=True):
             seen = count > 0  # (C,)
             slot = self.stored % length
@@ -120,4 +110,4 @@ class MemoryBank(nn.Module):
     def extra_repr(self) -> str:
         """The settings that ``print`` shows."""
         classes, length, dim = self.queues.shape
-        return f"num_classes={classes}, dim={dim}, length={length}, entry_of={self.entry_of!r}"
+        return f"num_classes={classes}, dim={dim}, length={length}"

@@ -16,7 +16,6 @@ def merge_pseudo_labels(
     threshold: float = THRESHOLD,
     *,
     size: tuple[int, int] | None = None,
-    may_fill: Tensor | None = None,
     ignore_index: int = IGNORE_INDEX,
 ) -> Tensor:
     """Labels whose unlabelled pixels carry the predicted class where its probability is above the threshold.
@@ -30,12 +29,10 @@ def merge_pseudo_labels(
         threshold: a probability from 0 to 1; 0.9 in the paper. It has to be exceeded, so 1 fills nothing.
         size: height and width of the feature map that the labels are for, elements (see `labels_at`); by default, the
             resolution of the labels. Both are taken at the same pixels, so it is the merged map, down-sampled.
-        may_fill: pixels that may be filled, all by default. Where augmentation moved an image, the border it left is
-            unlabelled but shows nothing: exclude it here.
         ignore_index: label of the unlabelled pixels, also in the result; 255 in AI4Mars.
 
     Shape:
-        ``logits``: ``(B, C, H, W)``; ``labels``, ``may_fill``: ``(B, H, W)``; the result: ``(B, *size)``.
+        ``logits``: ``(B, C, H, W)``; ``labels``: ``(B, H, W)``; the result: ``(B, *size)``.
 
     Returns:
         The merged labels, int64.
@@ -49,17 +46,12 @@ def merge_pseudo_labels(
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold must be a probability from 0 to 1, got {threshold}")
     grid = (logits.shape[0], *logits.shape[2:])
-    shapes = [labels.shape] if may_fill is None else [labels.shape, may_fill.shape]
-    if logits.ndim != 4 or any(shape != grid for shape in shapes):
+    if logits.ndim != 4 or labels.shape != grid:
         raise ValueError(
-            f"expected labels (and may_fill) of the shape of the logits without their classes, "
-            f"got {', '.join(str(tuple(shape)) for shape in shapes)} for {tuple(logits.shape)}"
+            f"expected labels of the shape of the logits without their classes, "
+            f"got {tuple(labels.shape)} for {tuple(logits.shape)}"
         )
     if size is not None:
         logits, labels = pick_nearest(logits, size), pick_nearest(labels, size)  # (B, C, *size), (B, *size)
-        may_fill = None if may_fill is None else pick_nearest(may_fill, size)
     confidence, predicted = logits.float().softmax(dim=1).max(dim=1)  # (B, H, W) each
-    fill = (labels == ignore_index) & (confidence > threshold)
-    if may_fill is not None:
-        fill &= may_fill
-    return torch.where(fill, predicted, labels.long())
+    return torch.where((labels == ignore_index) & (confidence > threshold), predicted, labels.long())

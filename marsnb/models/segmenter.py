@@ -34,7 +34,6 @@ class Segmenter(nn.Module):
         embedding_dim: channels of the contrastive head; 128 in the paper.
         decoder_channels: width of both decoders; 256 in DeepLabv3+.
         dropout: share of channels' elements zeroed after the pyramid while training; 0.5 in the library.
-        share_decoder: both heads on one decoder, which costs less; the paper's heads are whole DeepLabv3+ heads.
         mean: of red, green and blue, subtracted from images in [0, 1].
         std: of red, green and blue, divided by after that.
         batchnorm: ``"train"``, or ``"frozen"``: the encoder's batch normalisation keeps its statistics, scale and
@@ -43,7 +42,7 @@ class Segmenter(nn.Module):
     Attributes:
         encoder: B_seg of the paper.
         decoder, head: H_seg, to class logits.
-        decoder_s, head_s: H_seg^s, to embeddings; ``decoder_s`` is None where the decoder is shared.
+        decoder_s, head_s: H_seg^s, to embeddings.
 
     Shape:
         ``forward(x)``: ``(B, 3, H, W)`` in [0, 1], H and W multiples of 16, to logits ``(B, num_classes, H, W)``. Here
@@ -67,7 +66,6 @@ class Segmenter(nn.Module):
         *,
         decoder_channels: int = 256,
         dropout: float = 0.5,
-        share_decoder: bool = False,
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
         batchnorm: str = "train",
@@ -83,7 +81,7 @@ class Segmenter(nn.Module):
         self.num_classes, self.embedding_dim = num_classes, embedding_dim
         self.decoder = _decoder(encoder, decoder_channels, dropout)
         self.head = _head(decoder_channels, num_classes, upsampling=FEATURE_STRIDE)
-        self.decoder_s = None if share_decoder else _decoder(encoder, decoder_channels, dropout)
+        self.decoder_s = _decoder(encoder, decoder_channels, dropout)
         self.head_s = _head(decoder_channels, embedding_dim, upsampling=1)
         fold_dilated(self)
         self.register_buffer("input_mean", torch.tensor(mean).view(3, 1, 1))
@@ -165,15 +163,12 @@ class Segmenter(nn.Module):
 
     def embed(self, x: Tensor | TrunkFeatures) -> Tensor:
         """Embeddings for Eq. 7, of any norm, ``(B, 3, H, W)`` to ``(B, embedding_dim, H / 4, W / 4)``."""
-        decoder = self.decoder if self.decoder_s is None else self.decoder_s
-        return self.head_s(decoder(self.features(x)))
+        return self.head_s(self.decoder_s(self.features(x)))
 
     def both(self, x: Tensor | TrunkFeatures) -> tuple[Tensor, Tensor]:
         """Class logits and embeddings of the same images, with one pass through the backbone."""
         features = self.features(x)
-        fused = self.decoder(features)  # (B, decoder_channels, H / 4, W / 4)
-        fused_s = fused if self.decoder_s is None else self.decoder_s(features)
-        return self.head(fused), self.head_s(fused_s)
+        return self.head(self.decoder(features)), self.head_s(self.decoder_s(features))
 
 
 def build_segmenter(

@@ -110,7 +110,7 @@ def _folded(parts: Sequence[nn.Module], x: Tensor) -> nn.Module:
     for owner in list(quick.modules()):
         for (first, conv), (second, norm) in pairwise(list(owner.named_children())):
             fit = isinstance(conv, nn.Conv2d) and conv.out_channels == getattr(norm, "num_features", None)
-            if fit and isinstance(norm, nn.BatchNorm2d) and norm.track_running_stats:
+            if fit and isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None:
                 owner.set_submodule(first, fuse_conv_bn_eval(cast(nn.Conv2d, conv), norm))
                 owner.set_submodule(second, nn.Sequential(*norm.children()))  # timm's has the activation within
     wanted = plain(x)

@@ -95,3 +95,10 @@ def test_twenty_steps_lower_the_loss():
 def test_labels_of_another_grid_raise():
     with pytest.raises(ValueError, match="labels_at"):
         pixel_contrast(torch.rand(1, 5, 3, 4), torch.zeros(1, 6, 8, dtype=torch.int64))
+
+
+def test_autocast_changes_nothing():
+    features, labels = maps()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = pixel_contrast(features, labels)
+    assert loss.dtype == torch.float32 and torch.equal(loss, pixel_contrast(features, labels))

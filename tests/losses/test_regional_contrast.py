@@ -153,3 +153,15 @@ def test_twenty_steps_lower_the_loss():
         vectors.data -= 5.0 * gradient
         values.append(loss.item())
     assert values[-1] < values[0] - 0.1
+
+
+def test_autocast_changes_nothing():
+    vectors, labels, confidence = pixels()
+
+    def loss():
+        torch.manual_seed(1)
+        return regional_contrast(vectors, labels, draw_regions(vectors, labels, confidence, CLASSES, **SIZES))
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = loss()
+    assert found.dtype == torch.float32 and torch.equal(found, loss())

@@ -12,7 +12,7 @@ from marsnb.methods.segmentation import METHODS as SEGMENTATION
 PAGE = (Path(__file__).parents[2] / "docs" / "departures.md").read_text()
 # The baseline, the paper's own and its controls have no reference to depart from.
 OWN = {"cross_entropy", "strong_augmentation", "class_balanced_sampling", "linear_probe", "info_nce"}
-OWN |= {"inter_class", "similarity", "semi_supervised"}
+OWN |= {"inter_class", "similarity", "semi_supervised", "fresh_views"}
 
 
 def named(part):

@@ -120,3 +120,10 @@ def test_class_balanced_loss_weighs_rare_classes_more():
     torch.testing.assert_close(
         equal.step(labelled)["loss"], F.cross_entropy(equal.model(labelled.images), LABELS), rtol=1e-4, atol=1e-5
     )
+
+
+def test_cosines_are_in_single_precision_under_autocast():
+    layer, inputs = CosineLinear(7, 3), torch.randn(5, 7)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = layer(inputs)
+    assert found.dtype == torch.float32 and torch.equal(found, layer(inputs))

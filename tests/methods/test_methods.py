@@ -293,6 +293,8 @@ def test_one_group_of_parameters_for_each_rate(name):
     assert isinstance(optimizer, torch.optim.Adam)
     rates = {group["name"]: group["lr"] for group in optimizer.param_groups}
     every = {"head": 1e-3, "projection": 2e-6, "backbone": 1e-6, **({"scale": 1e-2} if name == "lws" else {})}
+    if name in ("supcon_linear", "supcon_all", "sscl"):  # a head of their own, not the paper's
+        every["projection"] = 1e-3
     assert rates == ({"head": 1e-3} if METHODS[name].precompute else every)
     assert {group["weight_decay"] for group in optimizer.param_groups} == {0.5}
     grouped = [p for group in optimizer.param_groups for p in group["params"]]

@@ -45,7 +45,7 @@ def test_classification_looks_at_the_pixels_of_its_own_streams_alone(name, stage
         flat = {key: getattr(batch, key).flatten(1) for key in vars(batch) if key != "labels"}
         method = at_stage(name, stage)
         batches = make_batches(method) | {stream: replace(batch, **flat)}
-        if stream in method.pixels:
+        if stream in method.pixels and name != "fresh_views":  # which wants new ones, and does nothing to them
             with pytest.raises((IndexError, RuntimeError, ValueError)):
                 losses_of(method, batches)
         else:

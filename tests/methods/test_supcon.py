@@ -125,3 +125,14 @@ def test_a_resumed_run_freezes_the_same(name):
     assert learns == ({"head"} if name == "supcon_linear" else {"head", "backbone"})
     norms = [m for m in method.model.backbone.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert norms and not any(m.weight.requires_grad or m.training for m in norms)
+
+
+@each_supcon
+def test_the_contrast_is_in_single_precision_under_autocast(name):
+    method, batch = build(name), pairs([0, 1, 0, 2])
+    embeddings = torch.randn(8, 128)
+    method.model.embed_s = lambda images: embeddings.bfloat16()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = method.supcon(batch)
+    method.model.embed_s = lambda images: embeddings.bfloat16().float()
+    assert found.dtype == torch.float32 and torch.equal(found, method.supcon(batch))

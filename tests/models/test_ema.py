@@ -80,3 +80,15 @@ def test_a_restored_average_goes_on_as_the_saved_one():
 def test_a_wrong_decay_raises(decay):
     with pytest.raises(ValueError, match="decay must be from 0 to below 1"):
         EMA(network(), decay)
+
+
+def test_what_is_frozen_is_not_touched():
+    """So that a folded copy of a teacher's trunk, which is made anew where a weight has changed, is made once."""
+    followed = network()
+    followed[0].requires_grad_(False)
+    average = EMA(followed, 0.9)
+    before = average.average[0].weight._version, average.average[1].weight._version
+    for _ in range(3):
+        followed[1].weight.data.normal_()
+        average.update(followed)
+    assert average.average[0].weight._version == before[0] and average.average[1].weight._version > before[1]

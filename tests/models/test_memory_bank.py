@@ -42,14 +42,6 @@ def test_an_entry_is_the_mean_of_a_class_in_one_image():
         torch.testing.assert_close(bank.entries(c), torch.stack(expected))
 
 
-def test_or_in_the_whole_batch():
-    features, labels = random_batch()
-    bank = MemoryBank(3, dim=2, entry_of="batch")
-    bank.enqueue(features, labels)
-    for c in range(3):
-        torch.testing.assert_close(bank.entries(c), features.transpose(0, 1)[:, labels == c].mean(dim=1)[None])
-
-
 def test_a_batch_longer_than_a_queue_leaves_its_last_images():
     bank = MemoryBank(1, dim=1, length=4)
     bank.enqueue(torch.arange(10.0).view(10, 1, 1, 1), torch.zeros(10, 1, 1, dtype=torch.int64))
@@ -112,10 +104,9 @@ def test_half_precision_features_are_averaged_in_float32():
 def test_the_papers_sizes_and_wrong_ones():
     bank = MemoryBank(4)
     assert bank.queues.shape == (4, 32, 128)
-    assert "num_classes=4, dim=128, length=32, entry_of='image'" in repr(bank)
+    assert "num_classes=4, dim=128, length=32" in repr(bank)
     for match, call in {
         "above 0": lambda: MemoryBank(4, length=0),
-        "unknown entry_of": lambda: MemoryBank(4, entry_of="epoch"),
         "128 channels": lambda: bank.enqueue(*one(1, c=0)),
         "labels_at": lambda: bank.enqueue(torch.ones(1, 128, 2, 2), torch.zeros(1, 4, 4, dtype=torch.int64)),
     }.items():

@@ -56,17 +56,6 @@ def test_at_the_features_resolution_it_is_the_merged_map_down_sampled():
     assert torch.equal(small, merge_pseudo_labels(logits, labels)[:, ::4, ::4])
 
 
-def test_pixels_that_show_nothing_are_not_filled():
-    logits, labels = batch()
-    may_fill = torch.zeros_like(labels, dtype=torch.bool)
-    may_fill[:, :, :4] = True
-    merged = merge_pseudo_labels(logits, labels, may_fill=may_fill)
-    assert torch.equal(merged[:, :, 4:], labels[:, :, 4:])
-    assert torch.equal(merged[:, :, :4], merge_pseudo_labels(logits, labels)[:, :, :4])
-    half = merge_pseudo_labels(logits, labels, may_fill=may_fill, size=(4, 4))
-    assert torch.equal(half, merged[:, ::2, ::2])
-
-
 def test_no_gradient_and_no_change_of_the_inputs():
     logits, labels = batch()
     logits.requires_grad_()
@@ -81,5 +70,3 @@ def test_wrong_input_raises():
         merge_pseudo_labels(logits, labels, 90)
     with pytest.raises(ValueError, match="shape of the logits"):
         merge_pseudo_labels(logits, labels[:, :4])
-    with pytest.raises(ValueError, match="shape of the logits"):
-        merge_pseudo_labels(logits, labels, may_fill=labels[:1] == 255)

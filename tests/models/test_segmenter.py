@@ -35,20 +35,15 @@ def test_shapes(name, images):
     assert build(name, embedding_dim=8).eval().embed(images).shape == (2, 8, 16, 24)
 
 
-@pytest.mark.parametrize("share_decoder", [False, True])
-def test_each_head_learns_from_its_own_output_only(images, share_decoder):
+def test_each_head_learns_from_its_own_output_only(images):
     for method, own, other in (("forward", "", "_s"), ("embed", "_s", "")):
-        model = build(share_decoder=share_decoder)
+        model = build()
         getattr(model, method)(images).square().sum().backward()
         assert any(gradients(getattr(model, f"head{own}")))
         assert not any(gradients(getattr(model, f"head{other}")))
         assert any(gradients(model.encoder))
-        if share_decoder:
-            assert model.decoder_s is None
-            assert any(gradients(model.decoder))
-        else:
-            assert any(gradients(getattr(model, f"decoder{own}")))
-            assert not any(gradients(getattr(model, f"decoder{other}")))
+        assert any(gradients(getattr(model, f"decoder{own}")))
+        assert not any(gradients(getattr(model, f"decoder{other}")))
 
 
 def test_a_batch_of_one_trains_and_leaves_the_statistics_of_the_pool_alone(images):

@@ -16,7 +16,8 @@ from marsnb.models.classifier import Classifier
 class SupConMethod(ClassificationMethod):
     """SupCon in the first stage, cross entropy in the second.
 
-    A subclass says in ``whole`` whether the second stage trains the whole network or the head alone.
+    A subclass says in ``whole`` whether the second stage trains the whole network or the head alone. The projection
+    learns at the head's rate: the rate of the backbone, which the paper gives its own H_s, would not move a new one.
 
     Args:
         model: backbone and heads; the contrast uses ``project_s``.
@@ -51,10 +52,16 @@ class SupConMethod(ClassificationMethod):
         else:
             train_only(model, model.head)
 
+    def rates(self, epoch: int) -> dict[str, float]:
+        """As for every method, but the projection has the head's."""
+        rates = super().rates(epoch)
+        return rates | {"projection": rates["head"]}
+
     def supcon(self, pairs: PairBatch) -> Tensor:
         """The contrast of ``2B`` views, all in one forward pass; positives of a view are all others of its class."""
         embeddings = self.model.embed_s(torch.cat([pairs.view1, pairs.view2]))  # (2B, 3, H, W) -> (2B, D)
-        return self.contrast(embeddings, pairs.labels.repeat(2))
+        with torch.autocast(device_type=embeddings.device.type, enabled=False):
+            return self.contrast(embeddings.float(), pairs.labels.repeat(2))
 
     def step(self, **batches: Any) -> dict[str, Tensor]:
         """L = L_supcon in the first stage, L = L_ce in the second."""

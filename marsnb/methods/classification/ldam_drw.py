@@ -27,8 +27,9 @@ class CosineLinear(nn.Linear):
         super().__init__(in_features, out_features, bias=False)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Cosine of each input with each class vector."""
-        return F.linear(F.normalize(input), F.normalize(self.weight))
+        """Cosine of each input with each class vector, in single precision also under autocast."""
+        with torch.autocast(device_type=input.device.type, enabled=False):
+            return F.linear(F.normalize(input.float()), F.normalize(self.weight))
 
 
 @METHODS.register("ldam_drw")
@@ -77,6 +78,6 @@ class LDAMDRW(ClassificationMethod):
 
     def step(self, labelled: Batch) -> dict[str, Tensor]:  # type: ignore[override]
         """L = L_ldam, weighted from the first decay on."""
-        cosines = self.model(labelled.images).to(torch.float32)  # (B, C)
+        cosines = self.model(labelled.images)  # (B, C)
         loss = self.ldam(cosines, labelled.labels, self.weights if self.reweighted() else None)
         return {"loss": loss, "ldam": loss}

@@ -65,12 +65,12 @@ class SsCL(ClassificationMethod):
       its most probable class as label if that is sure enough; otherwise it counts as 0 in the mean over the batch.
     - From classes to contrast: a key is no negative of q if both are sure of one and the same class.
 
-    Open choices, all ours: all settings. Keys of the batch's other images are negatives besides the queue, so that the
-    first step has some. The queue keeps the head's p, not the calibrated one, so that it cannot feed on itself; the
-    sure class of q is of the calibrated one. Keys have no labelled images among them. One view gives label and
-    gradient. Both terms count from the first step. The momentum copy moves before the keys are made, at every
-    training step, and never in evaluation, as the queue; its batch normalisation uses the statistics of its own batch
-    (frozen if the model's is). Distances are cosines, in float32.
+    Open choices, all ours: all settings. The projection learns at the head's rate, as in ``SupConMethod``. Keys of the
+    batch's other images are negatives besides the queue, so that the first step has some. The queue keeps the head's p,
+    not the calibrated one, so that it cannot feed on itself; the sure class of q is of the calibrated one. Keys have no
+    labelled images among them. One view gives label and gradient. Both terms count from the first step. The momentum
+    copy moves before the keys are made, at every training step, and never in evaluation, as the queue; its batch
+    normalisation uses the statistics of its own batch (frozen if the model's is). Distances are cosines, in float32.
 
     Args:
         weight_pseudo: of the cross entropy on unlabelled images.
@@ -105,6 +105,11 @@ class SsCL(ClassificationMethod):
         self.register_buffer("keys", torch.zeros(self.queue, width))  # newest first
         self.register_buffer("chances", torch.zeros(self.queue, model.head.out_features))
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
+
+    def rates(self, epoch: int) -> dict[str, float]:
+        """As for every method, but the projection has the head's."""
+        rates = super().rates(epoch)
+        return rates | {"projection": rates["head"]}
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor, chances: Tensor) -> None:

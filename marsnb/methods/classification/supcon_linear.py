@@ -13,11 +13,12 @@ class SupConLinear(SupConMethod):
     Open choices: both stages are as long as the run's epochs, so the method trains twice as long as others (reference:
     1000 epochs, then 100); a batch is 24 labelled images drawn without regard to class, as for ``info_nce`` (reference:
     256 or more), so a rare class often has no positive but its own second view; the views get the project's strong
-    augmentation and pass the network together; optimizer and rates are the run's, Adam and not SGD; the loss is the
-    mean over anchors, without the reference's factor tau / 0.07; a batch of one class only has a loss of 0. The
-    projection (``project_s``) is dropped after the first stage. That stage has no images as they are scored, so running
-    statistics of batch normalisation follow its strong views, whatever the model's ``batchnorm`` says of other methods.
-    The frozen backbone is in evaluation mode in the second stage, so its batch statistics are kept too.
+    augmentation and pass the network together; optimizer and rates are the run's, Adam and not SGD, the projection's
+    that of the head (see ``SupConMethod``); the loss is the mean over anchors, without the reference's factor tau /
+    0.07; a batch of one class only has a loss of 0. The projection (``project_s``) is dropped after the first stage.
+    That stage has no images as they are scored, so running statistics of batch normalisation follow its strong views,
+    whatever the model's ``batchnorm`` says of other methods. The frozen backbone is in evaluation mode in the second
+    stage, so its batch statistics are kept too.
 
     Args:
         model: backbone and heads.
