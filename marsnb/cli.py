@@ -27,8 +27,8 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data", help="Fetch, verify and describe the data sets.")
 
-FOLDERS = ("MARSNB_DATA", "MARSNB_RUNS", "MARSNB_FIGURES", "MARSNB_BUILD")
 Profile = Annotated[str, typer.Option("--profile", "-p", help="Scale: smoke, lite or paper.")]
+BESIDE = "Notebooks beside each other; one more than cores and at most 4 by default, on a GPU 1."
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 
@@ -65,6 +65,8 @@ def run(
         raise MarsnbError(f"--on {on} is unknown: give --on ray, or leave it out")
     if not on and (address or per_gpu > 1):
         raise MarsnbError("--address and --per-gpu are Ray's: give --on ray with them")
+    if seed and seeds:
+        raise MarsnbError("--seed names the seeds and --seeds counts them: give one of the two")
     if devices > 1 and (on or (jobs or 1) > 1):
         raise MarsnbError("--devices shares one run at a time: leave --jobs and --on out")
     wanted = jobs_of(table, profile, row, seed if seed else range(seeds or load_profile(profile).seeds))
@@ -176,12 +178,12 @@ def reproduce(
     ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only notebooks whose name begins so, e.g. 07.")] = None,
     parameter: Annotated[list[str] | None, typer.Option("--set", help="A notebook parameter: NAME=VALUE.")] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Notebooks beside each other; 2 on a processor.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help=BESIDE)] = None,
 ) -> None:
     """Run the notebooks through papermill, build the site, and name the page to open."""
     from marsnb import site as pages
     from marsnb.pages import SHOWN
-    from marsnb.reproduce import parse_parameters, sources
+    from marsnb.reproduce import ParameterError, parse_parameters, sources
     from marsnb.reproduce import reproduce as run_notebooks
 
     profiles, given = profile or ["smoke"], parse_parameters(parameter or [])
@@ -189,9 +191,9 @@ def reproduce(
     failed = None
     try:
         run_notebooks(profiles, only, given, jobs)
+    except ParameterError:
+        raise  # nothing ran
     except NotebookError as error:
-        if not any(paths.build(name).is_dir() for name in profiles):
-            raise  # nothing ran
         failed = error
     typer.echo("building the site", err=True)
     try:
@@ -206,7 +208,7 @@ def reproduce(
 @app.command()
 def site(
     draw: Annotated[bool, typer.Option(help="Draw notebooks that have no copy, or one older than the ledger.")] = True,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Notebooks beside each other; 2 on a processor.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help=BESIDE)] = None,
 ) -> None:
     """Draw the notebooks at lite from the ledger and build the site from them."""
     from marsnb import site as pages
@@ -264,7 +266,7 @@ def main() -> None:
         where = f" while writing {error.filename}" if error.filename else ""
         if full:
             _fail(f"the disk is full{where}: free some space and run the same command again; what was measured is kept")
-        _fail(f"cannot use {error.filename} ({error.strerror}): mend that, or set {', '.join(FOLDERS)} to others")
+        _fail(f"cannot use {error.filename} ({error.strerror}): mend that, or set {', '.join(paths.FOLDERS)} to others")
     except Exception as error:
         if not hasattr(error, "exit_code") or not hasattr(error, "format_message"):
             raise

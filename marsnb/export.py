@@ -5,28 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from marsnb.errors import DataError, MarsnbError
 from marsnb.training.load import Model
 
 FORMATS = ("onnx", "safetensors")
-
-
-class Probabilities(nn.Module):
-    """A model with the softmax behind it: images in [0, 1] to class probabilities.
-
-    Shape:
-        ``(B, 3, S, S)`` to ``(B, C)``, or ``(B, C, S, S)`` of a segmenter.
-    """
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Class probabilities."""
-        return self.module(images).softmax(dim=1)
 
 
 def facts(model: Model) -> dict[str, str]:
@@ -79,7 +63,7 @@ def _onnx(model: Model, path: Path) -> None:
 
     size = model.spec.image_size
     example = torch.rand(2, 3, size, size)
-    module: Any = Probabilities(model.module.to(memory_format=torch.contiguous_format)).eval()
+    module: Any = nn.Sequential(model.module.to(memory_format=torch.contiguous_format), nn.Softmax(dim=1)).eval()
     program = torch.onnx.export(
         module, (example,), input_names=["images"], output_names=["probabilities"],
         dynamic_shapes=({0: torch.export.Dim("batch", min=1)},), dynamo=True, verbose=False,

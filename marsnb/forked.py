@@ -4,7 +4,7 @@ import os
 import runpy
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from multiprocessing import forkserver, get_context
@@ -58,32 +58,22 @@ class Forked(Processes):
     Args:
         environment: of all of them.
         folder: that they run in.
-        before: one of a module's own functions, which each calls first.
     """
 
-    def __init__(
-        self, environment: Mapping[str, str], folder: Path, before: Callable[[], object] | None = None
-    ) -> None:
+    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
         super().__init__(environment, folder)
-        self.before = before
         with _environment(environment):  # threads and warnings are read when Python starts
             forkserver.ensure_running()
 
     def start(self, name: str, command: Sequence[str], errors: Path) -> None:
         """Begin one; see `Processes`."""
-        given = (list(command[1:]), self.environment, self.folder, errors, self.before)
+        given = (list(command[1:]), self.environment, self.folder, errors)
         process = ServedFork(target=become, args=given)
         process.start()
         self.running[name] = process  # type: ignore[assignment]
 
 
-def become(
-    words: Sequence[str],
-    environment: Mapping[str, str],
-    folder: Path,
-    errors: Path,
-    before: Callable[[], object] | None = None,
-) -> None:
+def become(words: Sequence[str], environment: Mapping[str, str], folder: Path, errors: Path) -> None:
     """Make of this fork what Python would have begun, in a session of its own.
 
     Args:
@@ -91,7 +81,6 @@ def become(
         environment: in place of the server's.
         folder: to run in.
         errors: file that gets standard error; standard output is thrown away.
-        before: is called first.
     """
     import torch
 
@@ -105,8 +94,6 @@ def become(
     os.chdir(folder)
     if environment.get("OMP_NUM_THREADS", "").isdecimal():
         torch.set_num_threads(int(environment["OMP_NUM_THREADS"]))
-    if before is not None:
-        before()
     flag, what, *arguments = words
     sys.argv = [what if flag == "-m" else flag, *arguments]
     if flag == "-m":

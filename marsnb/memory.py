@@ -1,8 +1,10 @@
 """How the C library treats memory that is freed, and how much a process had."""
 
+import contextlib
 import ctypes
 import platform
 import sys
+from pathlib import Path
 
 
 def keep_freed_memory() -> None:
@@ -19,8 +21,16 @@ def keep_freed_memory() -> None:
             mallopt(-4, 0)  # M_MMAP_MAX
 
 
+def forget_peak() -> None:
+    """Give back freed memory and count the most from now on, where the system can: on Linux."""
+    if platform.system() == "Linux":
+        getattr(ctypes.CDLL(None), "malloc_trim", int)(0)
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
 def peak_memory() -> int:
-    """The most memory that this process has had, bytes."""
+    """The most memory that this process has had since `forget_peak`, bytes; elsewhere than on Linux since it began."""
     if sys.platform == "win32":
         import psutil
 

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -50,20 +51,13 @@ def image_paths(names: Sequence[str]) -> list[Path]:
         if path.is_file():
             found.setdefault(path)
             continue
-        inside = path.rglob("*") if path.is_dir() else _matching(path)
+        inside = path.rglob("*") if path.is_dir() else map(Path, glob(str(path), recursive=True))  # noqa: PTH207  any pattern
         images = sorted(p for p in inside if p.is_file() and p.suffix.lower() in ANY and not p.name.startswith("."))
         if not images:
             endings = ", ".join(sorted(ANY))
             raise DataError(f"no image at {name}: name a file, a folder or a pattern of files ending in {endings}")
         found.update(dict.fromkeys(images))
     return list(found)
-
-
-def _matching(pattern: Path) -> Iterator[Path]:
-    """Files that a pattern such as ``photos/*.jpg`` matches."""
-    parts = pattern.parts
-    first = next((i for i, part in enumerate(parts) if set(part) & set("*?[")), len(parts))
-    return Path(*parts[:first]).glob(str(Path(*parts[first:]))) if first < len(parts) else iter(())
 
 
 def stems(files: Sequence[Path]) -> dict[Path, str]:
@@ -159,7 +153,8 @@ def predict(model: Model, names: Sequence[str], out: Path, *, low: float = LOW, 
 def _heading(model: Model) -> list[str]:
     if model.spec.task == "segmentation":
         return ["file", *model.class_names]
-    return ["file", *(f"{what}{i}" for i in range(1, TOP + 1) for what in ("class", "probability")), "low_confidence"]
+    shown = range(1, min(TOP, len(model.class_names)) + 1)
+    return ["file", *(f"{what}{i}" for i in shown for what in ("class", "probability")), "low_confidence"]
 
 
 def _classes(

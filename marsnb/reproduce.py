@@ -23,13 +23,16 @@ from marsnb.times import cores, duration, gpu, keep_times, times
 
 KERNEL = "marsnb-this-python"
 QUIET = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore::UserWarning:zmq"}
-FOLDERS = ("MARSNB_DATA", "MARSNB_RUNS", "MARSNB_FIGURES", "MARSNB_BUILD")
 MANY = 5
 """Notebooks from which on the imports of all of them are worth a server that forks each."""
 CLONE = "marsnb runs from a clone, which has the notebooks: in it, pip install -e ."
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _NONE = ("", "none", "null")
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")
+
+
+class ParameterError(NotebookError):
+    """A parameter that a notebook does not have, or not of this kind: nothing has run."""
 
 
 def as_bool(value: Any, default: bool | None = None) -> bool | None:
@@ -79,15 +82,15 @@ def parse_parameters(given: Sequence[str]) -> dict[str, Any]:
     """Parameters from ``NAME=VALUE``; a value that is no Python literal is text.
 
     Raises:
-        NotebookError: one of them has no ``=``, or is given twice.
+        ParameterError: one of them has no ``=``, or is given twice.
     """
     parsed: dict[str, Any] = {}
     for item in given:
         name, equals, text = item.partition("=")
         if not equals or not name.strip().isidentifier():
-            raise NotebookError(f"{item!r} is no notebook parameter: write NAME=VALUE")
+            raise ParameterError(f"{item!r} is no notebook parameter: write NAME=VALUE")
         if name.strip() in parsed:
-            raise NotebookError(f"notebook parameter {name.strip()!r} is given twice: give it once")
+            raise ParameterError(f"notebook parameter {name.strip()!r} is given twice: give it once")
         try:
             parsed[name.strip()] = ast.literal_eval(text.strip())
         except (ValueError, SyntaxError):
@@ -101,14 +104,14 @@ def checked_parameters(path: Path, parameters: Mapping[str, Any]) -> dict[str, A
     A text for a parameter whose default is true, false or none is read as such; ``"false"`` alone would be true.
 
     Raises:
-        NotebookError: names the parameter, the notebook and the parameters there are, or the value that is no switch.
+        ParameterError: names the parameter, the notebook and the parameters there are, or the value that is no switch.
     """
     import papermill
 
     known = papermill.inspect_notebook(str(path))
     unknown = sorted(set(parameters) - set(known))
     if unknown:
-        raise NotebookError(
+        raise ParameterError(
             f"notebook {path.stem} has no parameter {unknown[0]!r}; known: {', '.join(sorted(known)) or 'none'}"
         )
     found = dict(parameters)
@@ -116,9 +119,9 @@ def checked_parameters(path: Path, parameters: Mapping[str, Any]) -> dict[str, A
         default = str(known[name]["default"])
         word = value.strip().lower() if isinstance(value, str) else None
         if word is not None and re.fullmatch(r"-?[\d_.]+(e-?\d+)?", default):
-            raise NotebookError(f"notebook {path.stem}: {name}={value!r} is no number, as {default} is")
+            raise ParameterError(f"notebook {path.stem}: {name}={value!r} is no number, as {default} is")
         if default in ("True", "False") and word is not None and word not in _WORDS:
-            raise NotebookError(f"notebook {path.stem}: {name}={value!r} is neither true nor false")
+            raise ParameterError(f"notebook {path.stem}: {name}={value!r} is neither true nor false")
         if default in ("True", "False", "None") and word is not None and word in (*_WORDS, *_NONE):
             found[name] = as_bool(value)
     return found
@@ -137,7 +140,7 @@ def _environment(folder: Path, jobs: int, forks: bool = False) -> dict[str, str]
         overrides["metadata"] = {"kernel_provisioner": {"provisioner_name": NAME}}
     write_kernel_spec(str(folder / "kernels" / KERNEL), overrides=overrides, extra_arguments=quiet)
     search = os.pathsep.join(filter(None, [str(folder), os.environ.get("JUPYTER_PATH", "")]))
-    absolute = {v: str(Path(os.environ[v]).expanduser().resolve()) for v in FOLDERS if os.environ.get(v)}
+    absolute = {v: str(Path(os.environ[v]).expanduser().resolve()) for v in paths.FOLDERS if os.environ.get(v)}
     threads = {} if jobs == 1 else {"OMP_NUM_THREADS": str(max(1, cores() // jobs))}
     runtime = {"JUPYTER_PATH": search, "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
     return {**threads, **os.environ, **QUIET, **absolute, **runtime}
@@ -228,7 +231,7 @@ def reproduce(
         load_profile(profile)  # an unknown profile fails here
     given, jobs = dict(parameters or {}), jobs or jobs_here()
     if "profile" in given:
-        raise NotebookError("the profile is no parameter among others: give it as --profile")
+        raise ParameterError("the profile is no parameter among others: give it as --profile")
     first, *rest = sources(only)  # the first of them sums up what the others write
     known = {p: dict(zip(times(p)["notebook"], times(p)["seconds"], strict=True)) for p in names}
     chosen = {}

@@ -66,7 +66,9 @@ def cores() -> int:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: ``8 s``, ``3 min``, ``1 h 20 min``."""
+    """Seconds in words: ``8 s``, ``3 min``, ``1 h 20 min``, ``?`` where they are not known."""
+    if seconds != seconds:
+        return "?"
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from marsnb import cli
+from marsnb import cli, paths
 from marsnb.errors import MarsnbError
 from marsnb.training import ledger
 
@@ -25,6 +25,9 @@ def call(monkeypatch, capsys, *words):
         (["run", "--table", "4", "--row", "best"], "table04 has no row 'best'; its rows: baseline, moco"),
         (["run", "--table", "4", "--device", "tpu", "--row", "baseline"], "device 'tpu' is not on this machine"),
         (["run", "--table", "4", "--profile", "lite", "--row", "baseline"], "marsnb data fetch msl"),
+        (["run", "--table", "4", "--seed", "1", "--seeds", "3"], "--seeds counts them: give one of the two"),
+        (["run", "--table", "3", "--row", "alexnet", "--profile", "lite"], "table03 has no row 'alexnet' at lite"),
+        (["run", "--table", "choice", "--profile", "smoke"], "choice is of profile lite: give --profile lite"),
         (["run", "--table", "4", "--on", "slurm"], "--on slurm is unknown: give --on ray"),
         (["run", "--table", "4", "--per-gpu", "2"], "--address and --per-gpu are Ray's: give --on ray"),
         (["reproduce", "--set", "profil=smoke", "--only", "00"], "profil"),
@@ -44,8 +47,16 @@ def test_a_mistake_is_one_line_that_names_the_fix(monkeypatch, capsys, words, me
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("given", ["profil=smoke", "profile=lite", "steps"])
+def test_a_wrong_parameter_builds_no_site(given, monkeypatch, capsys):
+    paths.build("smoke").mkdir(parents=True)
+    monkeypatch.setattr("marsnb.site.build", lambda: pytest.fail("a site was built"))
+    code, _, err = call(monkeypatch, capsys, "reproduce", "--set", given, "--only", "00")
+    assert code == 1 and "building the site" not in err and err.count("\n") == 1
+
+
 def test_unknown_recipe_key_is_named(monkeypatch, capsys, tmp_path):
-    from marsnb import paths, recipes
+    from marsnb import recipes
 
     (tmp_path / "table04.yaml").write_text("table: 4\ntitle: t\nrows:\n  - {id: a, label: A, methud: cross_entropy}\n")
     (tmp_path / "profiles").symlink_to(paths.recipes() / "profiles")

@@ -4,15 +4,17 @@ import csv
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from marsnb import paths
 from marsnb.data import DATASETS
 from marsnb.errors import DataError, RecipeError
 from marsnb.predict import BATCH, COLOURS, image_paths, overlay, predict, read_image
-from marsnb.training.load import load_model
+from marsnb.training import ledger
+from marsnb.training.load import Model, load_model
 from marsnb.training.run import CARD, run
-from marsnb.training.spec import make_spec
+from marsnb.training.spec import make_spec, row_runs
 
 SMALL = {
     "dataset": "synthetic", "image_size": 64, "backbone": "test_resnet", "start": "random", "epochs": 1,
@@ -65,6 +67,17 @@ def test_a_segmenter_writes_masks_overlays_and_areas(tmp_path):
     assert (tmp_path / "out" / "x-2_mask.png").exists() and (tmp_path / "out" / "x_overlay.png").exists()
 
 
+def test_two_classes_have_two_columns_each(tmp_path):
+    class Two(torch.nn.Module):
+        def forward(self, images):
+            return torch.tensor([[0.0, 2.0]]).expand(len(images), 2)
+
+    model = Model("a-b-s0", make_spec(**SMALL), ("dust", "rock"), Two())
+    [line] = lines(predict(model, [str(photo(tmp_path / "a.jpg"))], tmp_path / "out", quiet=True))
+    assert list(line) == ["file", "class1", "probability1", "class2", "probability2", "low_confidence"]
+    assert (line["class1"], line["class2"], line["low_confidence"]) == ("rock", "dust", "False")
+
+
 def test_a_broken_file_is_named_and_the_others_are_done(tmp_path):
     result = run(make_spec(**SMALL), "smoke")
     for i in range(BATCH + 2):
@@ -97,6 +110,7 @@ def test_names_of_files_folders_and_patterns(tmp_path):
     a, b = photo(tmp_path / "a.jpg"), photo(tmp_path / "deep" / "b.PNG")
     assert image_paths([str(tmp_path)]) == [a, b]
     assert image_paths([str(tmp_path / "*.jpg"), str(a), str(tmp_path)]) == [a, b]
+    assert image_paths([str(tmp_path / "**" / "*.PNG"), str(tmp_path / "**.jpg")]) == [b, a]
     for name in ("nothing", "*.bmp"):
         with pytest.raises(DataError, match="no image at"):
             image_paths([str(tmp_path / name)])
@@ -111,6 +125,26 @@ def test_an_overlay_has_a_legend():
     small, wide = (overlay(Image.new("RGB", (w, 64)), np.zeros((64, w), np.uint8), names) for w in (64, 640))
     squares = [(np.asarray(image)[64:] == colour).all(axis=-1) for image in (small, wide) for colour in COLOURS[:4]]
     assert all(square.sum() >= 14 * 14 for square in squares) and small.height > wide.height > 64
+
+
+def test_the_best_is_of_one_measurement_and_of_rows_of_the_paper():
+    keys = {row.id: key for row, key, _ in row_runs(4, "lite")}
+    base = dict.fromkeys(ledger.COLUMNS, "x") | {"metric": "top1", "split": "test", "seed": 0, "labelled": "l"}
+    runs = [
+        ("baseline", "a1-s0", 0.80, "a1", {}), ("baseline", "a1-s0-a1", 0.99, "a1", {"date": "2026-01-03"}),
+        ("moco-ls", "a1-s0", 0.85, "a1", {}), ("moco-ls", "a1-s1", 0.85, "a1", {"seed": 1}),
+        ("moco-ls", "b1-s0", 0.10, "b1", {}), ("baseline", "c1-s0", 0.98, "c1", {"labelled": "fewer"}),
+    ]  # fmt: skip
+    dated = {"date": "2026-01-01"}
+    rows = [
+        base | dated | {"run_id": f"{keys[row]}-{end}", "value": value, "fingerprint": data} | more
+        for row, end, value, data, more in runs
+    ]
+    ledger.append("lite", rows, [])
+    with pytest.raises(DataError, match=f"the trained model of {keys['moco-ls']}-a1-s0 is not on this machine"):
+        load_model("best:4", "lite")
+    with pytest.raises(RecipeError, match="choice has only controls, of which none is the best: give the id of a run"):
+        load_model("best:choice", "lite")
 
 
 def test_models_by_name(tmp_path):

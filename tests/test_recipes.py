@@ -194,11 +194,18 @@ def test_an_unknown_name_lists_the_known():
         ({"rows": [{**GOOD_ROW, "methode": "x"}]}, r"table07\.yaml: rows\.0\.methode: extra inputs"),
         ({"rows": [GOOD_ROW, {"id": "b", "label": "B"}]}, r"table07\.yaml: rows\.1\.method: field required"),
         ({"rows": [{**GOOD_ROW, "paper": {"mean": "high"}}]}, r"rows\.0\.paper\.mean: .*number"),
+        ({"rows": [GOOD_ROW, GOOD_ROW]}, r"table07\.yaml: row 'a' is there twice: give it another id; see"),
+        (
+            {"rows": [{**GOOD_ROW, "at": {"Lite": {}}}]},
+            r"table07\.yaml: rows\.0\.at: unknown profile 'Lite'; known",
+        ),
+        ({"rows": [{**GOOD_ROW, "not_at": {"papre": "x"}}]}, r"rows\.0\.not_at: unknown profile 'papre'; known: lite"),
         ({"rows": [{**GOOD_ROW, "overrides": [1]}]}, r"rows\.0\.overrides: .*dictionary"),
     ],
 )
 def test_a_wrong_table_is_one_line(folder, change, message):
     good = {"table": 7, "title": "T", "rows": [GOOD_ROW]}
+    (folder / "profiles" / "lite.yaml").touch()
     (folder / "table07.yaml").write_text(yaml.safe_dump(good | change))
     with pytest.raises(RecipeError, match=message) as caught:
         load_table(7)
@@ -209,6 +216,10 @@ def test_a_right_table_is_read(folder):
     (folder / "table07.yaml").write_text(yaml.safe_dump({"table": 7, "title": "T", "rows": [GOOD_ROW]}))
     table = load_table(7)
     assert (table.metric, table.split, table.task, tables()) == ("top1", "test", "classification", [7])
+    (folder / "table07.yaml").write_text(yaml.safe_dump({"table": 7, "title": "Edited", "rows": [GOOD_ROW]}))
+    assert load_table(7).title == "Edited"
+    (folder / "table07.yaml").write_text("title: no rows any more")
+    assert trainable() == []
     row = table.row("a")
     assert (row.backbone, row.start, row.control, row.paper) == ("resnet50", "moco_v2", False, None)
 

@@ -7,7 +7,9 @@ import pytest
 from marsnb import paths, times
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(8.4, "8 s"), (100, "2 min"), (4800, "80 min"), (7260, "2 h 01 min")])
+@pytest.mark.parametrize(("seconds", "words"), [
+    (8.4, "8 s"), (100, "2 min"), (4800, "80 min"), (7260, "2 h 01 min"), (float("nan"), "?"),
+])  # fmt: skip
 def test_duration(seconds: float, words: str) -> None:
     assert times.duration(seconds) == words
 

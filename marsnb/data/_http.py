@@ -1,16 +1,13 @@
-"""What the fetchers share: one file of a Zenodo record, asked for politely, and what may be written where."""
+"""What the fetchers share: a server asked politely, and what may be written where."""
 
 import errno
-import hashlib
-import json
 import re
 import shutil
 import stat
 import threading
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path, PurePosixPath
@@ -29,25 +26,11 @@ TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces
 PIECE = 2**14  # bytes; what of a piece came before a cut is asked for again
 MOST = 2**24  # bytes of an answer that is kept in memory
 LARGEST = 2**31  # bytes of a file whose size no record tells
-MEMBERS, SWELLING = 100_000, 50  # members of an archive, and times its own size that it may unpack to
+MEMBERS, SWELLING = 200_000, 50  # members of an archive, and times its own size that it may unpack to
 AGAIN = "run the same command again"
 # A transfer that the server compressed could not be resumed at a byte of the file.
 HEADERS = {"User-Agent": f"marsnb/{__version__} (python-requests)", "Accept-Encoding": "identity"}
 _BUSY = frozenset({429, 500, 502, 503, 504})
-
-
-@dataclass(frozen=True)
-class RemoteFile:
-    """A file of a Zenodo record: its address, size in bytes, and checksum as ``<algorithm>:<hex digest>``.
-
-    Attributes:
-        by_hand: where else to get it, for the end of an error's message.
-    """
-
-    url: str
-    size: int
-    checksum: str
-    by_hand: str
 
 
 class _Session(requests.Session):
@@ -57,11 +40,12 @@ class _Session(requests.Session):
         """Where an answer leads, if that is to be followed."""
         target = super().get_redirect_target(resp)
         if target is not None:
-            _stays(resp.url, urljoin(resp.url, target))
+            stays(resp.url, urljoin(resp.url, target))
         return target
 
 
-def _stays(asked: str, led: str) -> None:
+def stays(asked: str, led: str) -> None:
+    """Raise ``DataError`` where an address leads away from the server that was asked."""
     old, new = urlsplit(asked), urlsplit(led)
     if new.hostname != old.hostname or (new.scheme != "https" and (new.scheme, new.netloc) != (old.scheme, old.netloc)):
         raise DataError(f"{asked} leads to another server, {led}: {AGAIN} later, or get the file by hand")
@@ -72,28 +56,6 @@ def open_session() -> requests.Session:
     session = _Session()
     session.headers.update(HEADERS)
     return session
-
-
-def remote_file(session: requests.Session, url: str, name: str, address: str) -> RemoteFile:
-    """Ask the record at ``url`` for one of its files; ``address`` is the record's page for people.
-
-    Raises:
-        DataError: there is no answer, or it does not describe the file.
-    """
-    by_hand = f"get {name} from {address}"
-    with get(session, url, by_hand=by_hand) as response:
-        try:
-            entry = next(entry for entry in json.loads(whole(response))["files"] if entry["key"] == name)
-            found = RemoteFile(entry["links"]["self"], int(entry["size"]), entry["checksum"], by_hand)
-            hashlib.new(found.checksum.partition(":")[0], usedforsecurity=False)
-        except (StopIteration, KeyError, TypeError, ValueError):
-            raise DataError(
-                f"{url} does not describe {name}: download it from {address} and unpack it by hand"
-            ) from None
-        except requests.RequestException as error:
-            raise DataError(f"{url} stopped in its answer ({type(error).__name__}): {AGAIN}") from None
-    _stays(url, found.url)
-    return found
 
 
 def up_to(response: requests.Response, count: int) -> Iterator[bytes]:
@@ -117,41 +79,64 @@ def whole(response: requests.Response, most: int = MOST) -> bytes:
     return content
 
 
-def get(
-    session: requests.Session, url: str, start: int = 0, end: int | None = None, *, by_hand: str
+def ask(
+    session: requests.Session,
+    url: str,
+    start: int = 0,
+    end: int | None = None,
+    *,
+    pause: Callable[[float], None],
+    ready: Callable[[], None] = lambda: None,
 ) -> requests.Response:
-    """A response without error, after waiting for a busy server as long as it asks.
+    """Any answer that is not that of a busy server, as a stream.
 
     Args:
         session: see ``open_session``.
         url: the address.
-        start: first byte wanted.
+        start: first byte wanted, if the server sends parts.
         end: the byte after the last one wanted; all from ``start`` on if ``None``.
-        by_hand: where else to get the file, for the end of an error's message.
+        pause: waits so many seconds before the next try.
+        ready: waits until a request may begin.
 
     Raises:
-        DataError: there is no answer, it is an error, or the server asks to wait too long.
+        BusyError: the server is busy, or has a fault, again and again.
+        DataError: there is no answer, or the server asks to wait too long.
     """
     headers = {"Range": f"bytes={start}-{'' if end is None else end - 1}"} if start or end is not None else {}
     for tried in range(TRIES):
-        wait = 2.0**tried
+        ready()
+        busy, wait = False, 2.0**tried
         try:
             response = session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
         except requests.RequestException as error:
             reason = type(error).__name__
         else:
-            if response.ok:
+            if response.status_code not in _BUSY:
                 return response
             response.close()
-            reason = f"HTTP {response.status_code}"
-            if response.status_code not in _BUSY:
-                raise DataError(f"{url} answered {reason}: try again later, or {by_hand}")
-            wait = max(wait, _asked_wait(response))
+            busy, reason, wait = True, f"HTTP {response.status_code}", max(wait, _asked_wait(response))
             if wait > LONGEST_WAIT:
                 raise DataError(f"{url} answered {reason} and asks to wait {wait:.0f} s: {AGAIN} after that")
         if tried + 1 < TRIES:
-            sleep(wait)
+            pause(wait)
+    if busy:
+        raise BusyError(url, reason)
     raise DataError(f"no answer from {url} ({reason}): check the network and {AGAIN}")
+
+
+def get(
+    session: requests.Session, url: str, start: int = 0, end: int | None = None, *, by_hand: str
+) -> requests.Response:
+    """A response without error, after waiting for a busy server as long as it asks; see ``ask``.
+
+    Raises:
+        DataError: there is none; ``by_hand``, where else to get the file, ends the message.
+    """
+    response = ask(session, url, start, end, pause=sleep)
+    if not response.ok:
+        response.close()
+        raise DataError(f"{url} answered HTTP {response.status_code}: try again later, or {by_hand}")
+    return response
 
 
 class Polite:
@@ -169,33 +154,10 @@ class Polite:
         self._local = threading.local()
 
     def get(self, url: str, start: int = 0) -> requests.Response:
-        """Any answer that is not that of a busy server, as a stream; from byte ``start`` on, if the server sends parts.
-
-        Raises:
-            DataError: there is no answer, or the server asks to wait too long.
-            BusyError: the server is busy, or has a fault, again and again.
-        """
+        """An answer, maybe an error; see ``ask``."""
         if not hasattr(self._local, "session"):
             self._local.session = open_session()
-        headers = {"Range": f"bytes={start}-"} if start else {}
-        for tried in range(TRIES):
-            self._wait()
-            try:
-                response = self._local.session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
-            except requests.RequestException as error:
-                reason, wait = type(error).__name__, 2.0**tried
-            else:
-                if response.status_code not in _BUSY:
-                    return response
-                response.close()
-                reason, wait = f"HTTP {response.status_code}", max(2.0**tried, _asked_wait(response))
-                if wait > LONGEST_WAIT:
-                    raise DataError(f"{url} answered {reason} and asks to wait {wait:.0f} s: {AGAIN} after that")
-            if tried + 1 < TRIES:
-                self._pause(wait)
-        if reason.startswith("HTTP"):
-            raise BusyError(reason)
-        raise DataError(f"no answer from {url} ({reason}): check the network and {AGAIN}")
+        return ask(self._local.session, url, start, pause=self._pause, ready=self._wait)
 
     def stop(self) -> None:
         """Let no further request begin: those that wait raise ``DataError``."""
@@ -216,8 +178,12 @@ class Polite:
         raise DataError(f"the download was stopped: {AGAIN} to go on")
 
 
-class BusyError(Exception):
-    """A server was busy each time it was asked; the message is its answer."""
+class BusyError(DataError):
+    """A server was busy each time it was asked; ``reason`` is its answer."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"{url} answered {reason} again and again: {AGAIN} later")
+        self.reason = reason
 
 
 def _asked_wait(response: requests.Response) -> float:
@@ -229,38 +195,6 @@ def _asked_wait(response: requests.Response) -> float:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     except (TypeError, ValueError):
         return 0.0
-
-
-def begins_at(response: requests.Response, start: int) -> bool:
-    """Whether a response begins at byte ``start``; a server may ignore the range and send the whole file."""
-    return response.status_code == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
-
-
-def read_range(session: requests.Session, remote: RemoteFile, start: int, end: int) -> Iterator[bytes]:
-    """Bytes ``start`` to ``end`` (not among them) of a file, in pieces; goes on where a connection was cut.
-
-    Raises:
-        DataError: the server sends whole files only, gives an error, or nothing arrives any more.
-    """
-    tries = 0
-    while start < end:
-        if tries:
-            sleep(min(2.0 ** (tries - 1), LONGEST_WAIT))
-        before, reason = start, "the connection was cut"
-        try:
-            with get(session, remote.url, start, end, by_hand=remote.by_hand) as response:
-                if not begins_at(response, start):
-                    raise DataError(
-                        f"{remote.url} does not send parts of a file: {AGAIN} later, or {remote.by_hand} and unpack it"
-                    )
-                for piece in up_to(response, end - start):
-                    start += len(piece)
-                    yield piece
-        except requests.RequestException as error:
-            reason = type(error).__name__
-        tries = 0 if start > before else tries + 1
-        if tries >= TRIES:
-            raise DataError(f"download stopped at byte {start:,} of {remote.size:,} ({reason}): {AGAIN} to go on")
 
 
 def leaves(member: zipfile.ZipInfo) -> bool:

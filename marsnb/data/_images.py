@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from PIL import Image as PilImage
 
 from marsnb.data.base import Image
 from marsnb.errors import DataError
+
+warnings.filterwarnings("ignore", category=PilImage.DecompressionBombWarning)
 
 SUFFIXES = frozenset({".jpg", ".jpeg"})
 """Endings of JPEG files, in lower case."""
@@ -38,8 +40,7 @@ def decode(path: Path, size: int, *, fix: str = "put a good copy in its place", 
     """
     try:
         # The file is opened by hand because Pillow would leave it to the garbage collector when it cannot read it.
-        with path.open("rb") as stream, warnings.catch_warnings():
-            warnings.simplefilter("ignore", PilImage.DecompressionBombWarning)
+        with path.open("rb") as stream:
             image = eight_bits(PilImage.open(stream)).convert(mode)
             # departure: squashed to a square; the paper names neither size nor cropping
             return np.array(image.resize((size, size), PilImage.Resampling.BILINEAR))
@@ -51,10 +52,13 @@ def decode(path: Path, size: int, *, fix: str = "put a good copy in its place", 
 
 
 def eight_bits(image: PilImage.Image) -> PilImage.Image:
-    """A picture of 16-bit or 32-bit grey with its brightest pixel at 255; any other as it is."""
-    if not image.mode.startswith("I"):
+    """A picture of 16-bit, 32-bit or float grey with its brightest pixel at 255; any other as it is.
+
+    Where no pixel is above 1, 1 becomes 255. Pixels that are negative or not finite become black.
+    """
+    if not image.mode.startswith(("I", "F")):
         return image
-    wide = np.asarray(image, dtype=np.float64)
+    wide = np.nan_to_num(np.asarray(image, dtype=np.float64), nan=0, posinf=0, neginf=0).clip(0)
     return PilImage.fromarray((wide * (255 / max(wide.max(), 1))).astype(np.uint8))
 
 
@@ -148,7 +152,7 @@ class ImageFiles:
     Attributes:
         names: file names, unique.
         files: where each of them is.
-        fingerprint: digest of names and sizes in bytes, in order.
+        fingerprint: digest of names and sizes in bytes, or contents, in order; see ``named_files``.
         fix: what the user can do about a damaged file.
     """
 
@@ -173,8 +177,18 @@ def image_files(files: Iterable[Path], fix: str) -> ImageFiles:
     return named_files(unique, fix)
 
 
-def named_files(files: Mapping[str, Path], fix: str) -> ImageFiles:
-    """List files under names that may differ from theirs, in case or ending, sorted by name."""
+def _size(path: Path) -> object:
+    return path.stat().st_size
+
+
+def named_files(files: Mapping[str, Path], fix: str, tell: Callable[[Path], object] = _size) -> ImageFiles:
+    """List files under names that may differ from theirs, in case or ending, sorted by name.
+
+    Args:
+        files: name to file.
+        fix: what the user can do about a damaged one.
+        tell: what of a file belongs to the fingerprint: its size, which is enough for a set that was published.
+    """
     rows = sorted(files.items())
-    fingerprint = digest(f"{name} {path.stat().st_size}" for name, path in rows)
+    fingerprint = digest(f"{name} {tell(path)}" for name, path in rows)
     return ImageFiles(tuple(name for name, _ in rows), tuple(path for _, path in rows), fingerprint, fix)

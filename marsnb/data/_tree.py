@@ -2,7 +2,7 @@
 
 import codecs
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from marsnb.errors import DataError
@@ -10,6 +10,11 @@ from marsnb.errors import DataError
 DEPTH = 3  # folders below the one of data sets that are looked into
 MOST = 2_000  # folders looked into; a home folder may have any number
 SHOWN = 3  # names given of files left out
+
+
+def hidden(name: str) -> bool:
+    """Whether a file or folder is hidden, or the folder of macOS's resource forks."""
+    return name[0] == "." or name == "__MACOSX"
 
 
 def folders_within(root: Path, depth: int = DEPTH) -> Iterator[Path]:
@@ -23,7 +28,7 @@ def folders_within(root: Path, depth: int = DEPTH) -> Iterator[Path]:
         for folder in level:
             try:
                 with os.scandir(folder) as entries:  # which need not ask for each of thousands of images what it is
-                    below += [Path(e.path) for e in entries if e.name[0] != "." and e.name != "__MACOSX" and e.is_dir()]
+                    below += [Path(e.path) for e in entries if not hidden(e.name) and e.is_dir()]
             except OSError:
                 continue
             seen += 1
@@ -55,11 +60,12 @@ def last_part(path: str) -> str:
 
 def left_out(reasons: dict[str, list[str]]) -> str:
     """A few words on files that are not used: how many for each reason, and the first of them; empty without any."""
-    parts = []
-    for reason, names in sorted(reasons.items()):
-        shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-        parts.append(f"{len(names):,} {reason} ({shown})")
-    return "; ".join(parts)
+    return "; ".join(f"{len(names):,} {why} ({first_of(names)})" for why, names in sorted(reasons.items()))
+
+
+def first_of(names: Sequence[str], count: int = SHOWN) -> str:
+    """The first of some names, and whether there are more."""
+    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
 
 
 def endings(folder: Path) -> str:

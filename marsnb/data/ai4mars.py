@@ -13,8 +13,8 @@ from marsnb import paths
 from marsnb.data import SEGMENTATION_DATASETS
 from marsnb.data._images import PNG, SUFFIXES, decode, decode_codes, digest
 from marsnb.data._tree import almost, files_by_stem, folders_within, other_files
-from marsnb.data.base import Image
-from marsnb.data.segmentation import UNLABELLED, Indices, Mask, SegmentationData
+from marsnb.data.base import Image, Indices
+from marsnb.data.segmentation import UNLABELLED, Mask, SegmentationData
 from marsnb.errors import DataError, NoDataError, RecipeError
 
 
@@ -27,7 +27,6 @@ class AI4Mars:
     record = "api/records/15995036"  # under host: what the archive says of its files
     file = "ai4mars-dataset-merged-0.6.zip"
     size = 16_232_481_989  # bytes of the file; its Navcam part is about 6 GB
-    md5 = "daf80a86021253292e6c425f97baa5c6"
     doi = "10.5281/zenodo.15995036"
     licence = "CC BY 4.0"
     citation = (
@@ -41,8 +40,7 @@ class AI4Mars:
     golds = ("min1", "min2", "min3")  # pixels on which that many experts agree
     covers = (("images/mxy", "MXY"), ("images/rng-30m", "RNG"))  # 1 on the rover, 1 beyond 30 m; what their names say
     class_names = ("soil", "bedrock", "sand", "big rock")  # in the order of the codes 0 .. 3
-    unlabelled = UNLABELLED
-    pairs, gold_pairs = 16_064, 322
+    pairs = 16_064
     last_train_sol = 1486  # section 3 of the paper: sols 1-1486 train and validate, 1487-2579 test
     train_share = 0.6  # "the first 60 % of the dataset"
     val_share = 0.25  # of the pairs of sols 1-1486, the latest, held out by the protocol "choice"

@@ -21,7 +21,6 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed
 from numpy.lib import format as npy
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
@@ -29,15 +28,12 @@ from torch import Tensor, nn
 from marsnb import paths
 from marsnb.data.arrays import to_images, to_unit
 from marsnb.data.augment import view_maker
-from marsnb.data.base import ImageSource
+from marsnb.data.base import ImageSource, Indices
 from marsnb.data.cache import open_cached
 from marsnb.errors import DataError
 from marsnb.files import clear_left_behind, locked, write_whole
 from marsnb.memory import keep_freed_memory
 from marsnb.processes import end_with_parent
-
-Indices = NDArray[np.int64]
-Trunk = Callable[[Tensor], Tensor | tuple[Tensor, ...]]
 
 VERSION = 1
 """Of how a bank is made; another number makes all banks anew."""

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
 """One decoded image, ``(height, width, 3)``, 8-bit RGB."""
+Indices = NDArray[np.int64]
+"""Positions in a list, ``(n,)``."""
 
 
 class ImageSource(Protocol):
@@ -36,8 +38,8 @@ class LabelledList:
         labels: classes ``0 .. C-1``, shape ``(n,)``, int64.
     """
 
-    indices: NDArray[np.int64]
-    labels: NDArray[np.int64]
+    indices: Indices
+    labels: Indices
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -72,9 +74,9 @@ class ClassificationData:
     fingerprint: str
     synthetic: bool
     note: str = ""
-    groups: NDArray[np.int64] | None = None
+    groups: Indices | None = None
 
 
-def number_groups(keys: Sequence[str]) -> NDArray[np.int64]:
+def number_groups(keys: Sequence[str]) -> Indices:
     """Number equal keys alike, from 0 in their sorted order: what ``ClassificationData.groups`` holds."""
     return np.unique(np.array(keys, dtype=np.str_), return_inverse=True)[1].astype(np.int64)

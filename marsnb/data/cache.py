@@ -25,13 +25,12 @@ def cache_path(source: ImageSource, size: int) -> Path:
     return paths.cache() / f"{key}-{size}px.npy"
 
 
-def open_cached(source: ImageSource, size: int, *, workers: int | None = None) -> np.memmap:
+def open_cached(source: ImageSource, size: int) -> np.memmap:
     """All images of ``source``, decoded the first time and memory-mapped from then on.
 
     Args:
         source: the images.
         size: edge of the square they are squashed to, pixels.
-        workers: decoding threads; all cores if ``None``.
 
     Shape:
         Output: ``(N, size, size, 3)``, uint8, read-only, in the order of ``source.names``. A source whose ``channels``
@@ -49,7 +48,7 @@ def open_cached(source: ImageSource, size: int, *, workers: int | None = None) -
         with locked(paths.runs() / f"{path.stem}.lock", f"another process is decoding {path.name}: waiting for it"):
             array = _whole(path, shape)
             if array is None:
-                _build(source, shape, path, workers or os.cpu_count() or 1)
+                _build(source, shape, path)
                 array = np.load(path, mmap_mode="r")
     return array
 
@@ -62,15 +61,15 @@ def _whole(path: Path, shape: tuple[int, ...]) -> np.memmap | None:
     return array if isinstance(array, np.memmap) and array.shape == shape and array.dtype == np.uint8 else None
 
 
-def _decoded(source: ImageSource, size: int, workers: int) -> Iterator[np.ndarray]:
+def _decoded(source: ImageSource, size: int) -> Iterator[np.ndarray]:
     """Chunks of decoded images, in order; decoding releases the interpreter lock, so threads are enough."""
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for start in range(0, len(source.names), CHUNK):
             indices = range(start, min(start + CHUNK, len(source.names)))
             yield np.stack(list(pool.map(lambda i: source.decode(i, size), indices)))  # (n, size, size, channels)
 
 
-def _build(source: ImageSource, shape: tuple[int, ...], path: Path, workers: int) -> None:
+def _build(source: ImageSource, shape: tuple[int, ...], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     clear_left_behind(path.parent)
     clear_left_behind(path.parent, [f"{path.stem}.*.partial"], age=0)  # whoever wrote it held the lock that we hold
@@ -79,7 +78,7 @@ def _build(source: ImageSource, shape: tuple[int, ...], path: Path, workers: int
         # Plain writes, not a writable memory map: a full disk is then an error to report, not a killed process.
         with partial.open("wb") as file:
             npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-            for chunk in _decoded(source, shape[1], workers):
+            for chunk in _decoded(source, shape[1]):
                 file.write(chunk.tobytes())
         partial.replace(path)
     except OSError as error:

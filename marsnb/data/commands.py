@@ -38,10 +38,11 @@ def fetch(
     limit: Annotated[int | None, typer.Option(help="ai4mars: that many pairs, spread over all sols.", min=1)] = None,
     masks: Annotated[bool, typer.Option("--masks", help="ai4mars: the rover and 30 m range masks too.")] = False,
     count: Annotated[
-        int | None, typer.Option(help="pds: that many images, of all sols and both cameras; 34000 by default.", min=1)
+        int | None, typer.Option(help="pds: that many, of all sols and both cameras; 34000, or all of a --list.", min=1)
     ] = None,
     max_sol: Annotated[
-        int | None, typer.Option(help="pds: the last sol; 564 by default, before the test images begin.", min=0)
+        int | None,
+        typer.Option(help="pds: the last sol; that of a --list, or 564, before the test images.", min=0),
     ] = None,
     size: Annotated[str | None, typer.Option(help="pds: browse (some 250 px, the default) or full.")] = None,
     thumbnails: Annotated[
@@ -103,9 +104,10 @@ def _fetch_pds(
     from marsnb.data.fetch_pds import fetch_pds
     from marsnb.data.fetch_pds_index import find_products
 
-    count = pds_index.COUNT if count is None else count
+    if count is None and "listed" not in chosen:
+        count = pds_index.COUNT
     found = find_products(root, progress=progress, say=say, **chosen)
-    if len(found) < count:
+    if count is not None and len(found) < count:
         say(f"there are {len(found):,} products to take, not {count:,}")
     found = found[:count]
     if write_list is not None:
@@ -171,12 +173,12 @@ def _verify_pds(root: Path | None, watch: Any) -> Verified:
     from marsnb.data.verify_pds import find_fetched, verify_pds
 
     problems, notes = [], []
-    for folder in (folders := find_fetched(root)):
+    for folder in find_fetched(root):
         found, note = verify_pds(folder, watch=watch)
-        problems += found
+        problems += [f"{folder.name}: {problem}" for problem in found]
         notes.append(note)
     fix = "remove those files and run `marsnb data fetch pds` as before"
-    return folders[0], problems, "; ".join(notes), fix
+    return folder.parent, problems, "; ".join(notes), fix
 
 
 @app.command()
@@ -218,7 +220,8 @@ def _table1(root: Path | None) -> "Table":
     """Counts on disk beside the paper's."""
     from rich.table import Table
 
-    from marsnb.data.verify import paper_table1, table1
+    from marsnb.data.msl import paper_table1
+    from marsnb.data.verify import table1
 
     paper = paper_table1()
     table = Table(title='Images per class ("paper": Table 1, its "mascam" read as mastcam)', show_footer=True)

@@ -4,27 +4,12 @@ import hashlib
 import tempfile
 import zipfile
 import zlib
+from functools import partial
 from pathlib import Path
-from time import sleep
-
-import requests
-from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
 from marsnb import paths
-from marsnb.data._http import (
-    AGAIN,
-    LONGEST_WAIT,
-    TRIES,
-    RemoteFile,
-    begins_at,
-    get,
-    leaves,
-    open_session,
-    remote_file,
-    space,
-    swells,
-    up_to,
-)
+from marsnb.data._http import AGAIN, get, leaves, open_session, space, swells
+from marsnb.data._transfer import RemoteFile, complete, remote_file
 from marsnb.data.msl import MSL, find_tree
 from marsnb.data.verify import check_tree
 from marsnb.errors import DataError
@@ -67,7 +52,15 @@ def fetch_msl(root: Path | None = None, *, base_url: str | None = None, progress
         remote = remote_file(session, f"{base_url or MSL.home}/{MSL.record}", MSL.file, MSL.address)
         with space(root, remote.size):
             root.mkdir(parents=True, exist_ok=True)
-            _download(session, remote, archive, progress=progress)
+            complete(
+                archive,
+                remote.url,
+                partial(get, session, remote.url, by_hand=remote.by_hand),
+                size=remote.size,
+                magic=MAGIC,
+                by_hand=remote.by_hand,
+                progress=progress,
+            )
     _check(archive, remote)
     folder = unpack(archive, root)
     archive.unlink()
@@ -108,46 +101,6 @@ def _refused(archive: Path, why: str) -> DataError:
     """Remove an archive that is of no use, and say why."""
     archive.unlink()
     return DataError(f"{archive.name} {why} and was removed: {AGAIN}")
-
-
-def _download(session: requests.Session, remote: RemoteFile, part: Path, *, progress: bool) -> None:
-    """Complete ``part``, from the byte it ends at; what cannot be the file's beginning is dropped."""
-    if part.exists() and (part.stat().st_size > remote.size or not _begins_well(part)):
-        part.unlink()
-    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not progress) as bar:
-        task = bar.add_task(MSL.file, total=remote.size)
-        tries = 0
-        while (start := part.stat().st_size if part.exists() else 0) < remote.size:
-            if tries:
-                sleep(min(2.0 ** (tries - 1), LONGEST_WAIT))
-            reason = "the connection was cut"
-            try:
-                with get(session, remote.url, start, by_hand=remote.by_hand) as response, part.open("ab") as file:
-                    if not begins_at(response, start):
-                        file.seek(0)
-                        file.truncate()
-                    for piece in up_to(response, remote.size - file.tell()):
-                        if not file.tell() and piece[: len(MAGIC)] != MAGIC[: len(piece)]:
-                            raise DataError(
-                                f"{remote.url} sent something else than {MSL.file}, which begins with {piece[:15]!r}: "
-                                f"a page of a proxy, a login or an error? {AGAIN} later, or {remote.by_hand}"
-                            )
-                        file.write(piece)
-                        bar.update(task, completed=file.tell())
-            except requests.RequestException as error:
-                reason = type(error).__name__
-            done = part.stat().st_size
-            tries = 0 if done > start else tries + 1
-            if tries >= TRIES:
-                raise DataError(f"download stopped at {done:,} of {remote.size:,} bytes ({reason}): {AGAIN} to go on")
-
-
-def _begins_well(part: Path) -> bool:
-    """Whether what came so far could be a zip file."""
-    with part.open("rb") as file:
-        first = file.read(len(MAGIC))
-    return first == MAGIC[: len(first)]
 
 
 def _check(archive: Path, remote: RemoteFile) -> None:

@@ -15,8 +15,9 @@ import requests
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn, track
 
 from marsnb import paths
-from marsnb.data._http import AGAIN, RemoteFile, leaves, open_session, read_range, remote_file, space, swells
+from marsnb.data._http import AGAIN, leaves, open_session, space, swells
 from marsnb.data._images import SUFFIXES
+from marsnb.data._transfer import RemoteFile, read_range, remote_file
 from marsnb.data.ai4mars import AI4Mars, cover_name
 from marsnb.errors import DataError
 from marsnb.files import write_whole
@@ -165,18 +166,21 @@ def _list(session: requests.Session, remote: RemoteFile) -> list[Member]:
             infos, stop = sorted(opened.infolist(), key=lambda info: info.header_offset), opened.start_dir
     except (zipfile.BadZipFile, NotImplementedError) as error:
         raise DataError(f"{remote.url} is no archive that can be read ({error}): {remote.by_hand}") from None
-    if unsafe := [info.filename for info in infos if leaves(info)]:
-        raise DataError(f"{AI4Mars.file} has the unsafe member {unsafe[0]!r}: do not unpack it; {remote.by_hand}")
-    if swells(infos, remote.size):
-        raise DataError(f"{AI4Mars.file} unpacks to far more than its images: do not unpack it; {remote.by_hand}")
-    members = []
+    members, wanted = [], []
     for info, end in zip(infos, [*(info.header_offset for info in infos[1:]), stop], strict=True):
         match = _WANTED.fullmatch(info.filename)
         if match and Path(match["name"]).suffix.lower() in _SUFFIXES[match["folder"]]:
+            if leaves(info):
+                raise DataError(
+                    f"{AI4Mars.file} has the unsafe member {info.filename!r}: do not unpack it; {remote.by_hand}"
+                )
             if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise DataError(f"{info.filename} is encrypted or packed in an unknown way: {remote.by_hand}")
             where = match["layout"], match["folder"], match["name"]
             members.append(Member(*where, info.header_offset, end, info.file_size, info.CRC, info.compress_type))
+            wanted.append(info)
+    if swells(wanted, remote.size):
+        raise DataError(f"{AI4Mars.file} unpacks to far more than its images: do not unpack it; {remote.by_hand}")
     for layout in AI4Mars.layouts:
         if choose(found := [member for member in members if member.layout == layout]):
             return found

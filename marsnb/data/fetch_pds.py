@@ -92,9 +92,9 @@ def fetch_pds(
     if size not in FOLDERS:
         raise DataError(f"unknown size {size!r}: choose one of {', '.join(FOLDERS)}")
     folder = (paths.data() if root is None else root) / FOLDERS[size]
-    left_out = {} if again else _read_left_out(folder)
-    manifest = read_manifest(folder)
-    wanted = [e for e in chosen if e.name not in left_out and not _is_whole(folder, e.name, manifest)]
+    left_out, manifest = _read_left_out(folder), read_manifest(folder)
+    asked = [entry for entry in chosen if again or entry.name not in left_out]
+    wanted = [entry for entry in asked if not _is_whole(folder, entry.name, manifest)]
     needed = len(wanted) * MEAN_BYTES[size]
     done = len(chosen) - len(wanted)
     say(
@@ -147,11 +147,10 @@ def read_manifest(folder: Path) -> dict[str, Row]:
 
 
 def _write_manifest(folder: Path, chosen: Sequence[Entry], manifest: dict[str, Row]) -> None:
-    """Add the images that are new, or have another size than before, to the manifest."""
+    """Add the whole images that have no row to the manifest; a damaged one keeps its row, and comes again."""
     for entry in chosen:
-        path = file_of(folder, entry.name)
-        if path.is_file() and (entry.name not in manifest or not _is_whole(folder, entry.name, manifest)):
-            content = path.read_bytes()
+        if entry.name not in manifest and _is_whole(folder, entry.name, manifest):
+            content = file_of(folder, entry.name).read_bytes()
             manifest[entry.name] = Row(entry.volume, len(content), hashlib.sha256(content).hexdigest())
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -207,11 +206,14 @@ def _bring(
                 name, outcome = futures[future], future.result()
                 bar.advance(task)
                 if outcome in ("", "grey"):
-                    _leave_out(folder, left_out, gone | ({name: outcome} if outcome else {}))
+                    manifest.pop(name, None)  # of the file that was there before
+                    _leave_out(folder, left_out, gone | {name: outcome})
                     gone, in_a_row, came = {}, 0, came + 1
                     if came % OFTEN == 0:
                         _write_manifest(folder, wanted, manifest)
                     continue
+                if outcome.startswith("missing") and left_out.get(name, "").startswith("missing"):
+                    continue  # which tells nothing new of the server either
                 (gone if outcome.startswith("missing") else failed)[name] = outcome
                 in_a_row += 1
                 if in_a_row >= IN_A_ROW:
@@ -239,7 +241,7 @@ def _one(url: str, path: Path, server: Polite) -> str:
                     return f"HTTP {response.status_code}"
                 content = whole(response)
         except BusyError as error:
-            return str(error)
+            return error.reason
         except requests.RequestException as error:
             reason = f"the connection was cut, {type(error).__name__}"
             continue
@@ -261,7 +263,8 @@ def _read_left_out(folder: Path) -> dict[str, str]:
 
 
 def _leave_out(folder: Path, left_out: dict[str, str], new: dict[str, str]) -> None:
-    """Note products that are left out."""
-    if new:
+    """Note products that are left out, or, of those without a reason, that they no longer are."""
+    if any(left_out.get(name, "") != reason for name, reason in new.items()):
         left_out |= new
-        write_whole(folder / LEFT_OUT, "".join(f"{name} {reason}\n" for name, reason in sorted(left_out.items())))
+        rows = sorted((name, reason) for name, reason in left_out.items() if reason)
+        write_whole(folder / LEFT_OUT, "".join(f"{name} {reason}\n" for name, reason in rows))

@@ -1,13 +1,12 @@
 """Which products of the Planetary Data System to fetch: a list, or what the index tables of its volumes give."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-import requests
-from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
-
 from marsnb import paths
-from marsnb.data._http import AGAIN, INTERVAL, LARGEST, TRIES, BusyError, Polite, begins_at, space, up_to, whole
+from marsnb.data._http import AGAIN, INTERVAL, Polite, space, whole
+from marsnb.data._transfer import complete
 from marsnb.data.msl import MSL
 from marsnb.data.pds_index import (
     CAMERAS,
@@ -36,7 +35,7 @@ def default_list() -> Path:
 def find_products(
     root: Path | None = None,
     *,
-    max_sol: int = MSL.last_sol,
+    max_sol: int | None = None,
     thumbnails: bool = False,
     listed: Path | None = None,
     address: str = ADDRESS,
@@ -50,9 +49,9 @@ def find_products(
 
     Args:
         root: folder of data sets; ``paths.data()`` by default.
-        max_sol: last sol; 564 is the last one before the test images of MSL v1.
+        max_sol: last sol; by default that of the list, or 564, the last one before the test images of MSL v1.
         thumbnails: whether exposures of which there is a thumbnail alone are taken too.
-        listed: a list of products to take in place of what the index tables give.
+        listed: a list of products to take in place of what the index tables give; it goes without ``thumbnails``.
         address: of the archive's volumes.
         interval: seconds between two requests.
         progress: whether to show a progress bar for each index table.
@@ -62,11 +61,16 @@ def find_products(
         DataError: network, disk, an unreadable list or table, or no product that may be taken.
     """
     root = paths.data() if root is None else root
+    if listed is not None and thumbnails:
+        raise DataError(f"{listed} says itself which thumbnails are taken: leave --thumbnails out, or the list")
+    if listed is None and not thumbnails and max_sol in (None, MSL.last_sol) and default_list().is_file():
+        listed, max_sol = default_list(), MSL.last_sol
+    on_list = [] if listed is None else read_list(listed)
+    if max_sol is None:
+        max_sol = max((entry.product.sol for entry in on_list), default=MSL.last_sol)
     excluded = labelled_frames(root, max_sol)
-    if listed is None and not thumbnails and max_sol == MSL.last_sol and default_list().is_file():
-        listed = default_list()
     if listed is not None:
-        found = [e for e in read_list(listed) if e.product.sol <= max_sol and e.product.frame not in excluded]
+        found = [e for e in on_list if e.product.sol <= max_sol and e.product.frame not in excluded]
     else:
         entries = _indexed(root, max_sol, address, Polite(interval), progress, say)
         found = choose(entries, exclude_frames=excluded, max_sol=max_sol, thumbnails=thumbnails)
@@ -86,11 +90,12 @@ def _indexed(
             volume = f"{prefix}_{release:04d}"
             kept, part = root / INDEX / f"{volume}.txt", root / INDEX / f"{volume}.TAB.part"
             index = kept_index(kept)
-            if index is None:
+            if index is None or index.last_sol < 0:
                 say(f"reading the index table of {volume} ({camera}), once; it may have 100 MB or more")
                 with space(root, 0):
                     index = _read_volume(volume, part, address, server, progress)
-                    keep_index(kept, index)
+                    if index.last_sol >= 0:  # one that is missing may come
+                        keep_index(kept, index)
             part.unlink(missing_ok=True)
             entries += index.entries
             if not index.filters:
@@ -103,7 +108,7 @@ def _indexed(
 def _read_volume(volume: str, part: Path, address: str, server: Polite, progress: bool) -> Index:
     """Ask for the index table of a volume."""
     url = f"{address}/{volume}/INDEX/RDRINDEX"
-    with _answer(server, f"{url}.LBL") as response:
+    with server.get(f"{url}.LBL") as response:
         if response.status_code == 404 and not volume.endswith("_0001"):
             return Index(-1, (), True)  # releases may be missing, and new ones come
         if not response.ok:
@@ -114,47 +119,10 @@ def _read_volume(volume: str, part: Path, address: str, server: Polite, progress
     if "PDS_VERSION_ID" not in label[:1000]:
         raise DataError(f"{url}.LBL is no label, it begins with {label[:15]!r}: a page of a proxy? {AGAIN} later")
     part.parent.mkdir(parents=True, exist_ok=True)
-    columns = ("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not progress, transient=True) as bar:
-        _complete(server, f"{url}.TAB", part, bar)
+    complete(part, f"{url}.TAB", partial(server.get, f"{url}.TAB"), progress=progress)
     try:
         with part.open("rb") as table:
             return read_index(volume, label, table)
     except DataError:
         part.unlink()
         raise
-
-
-def _answer(server: Polite, url: str, start: int = 0) -> requests.Response:
-    try:
-        return server.get(url, start)
-    except BusyError as error:
-        raise DataError(f"{url} answered {error} again and again: {AGAIN} later") from None
-
-
-def _complete(server: Polite, url: str, part: Path, bar: Progress) -> None:
-    """Bring a table, from the byte on that ``part`` ends at."""
-    task = bar.add_task(f"index {part.name.partition('.')[0]}", total=None)
-    tries = 0
-    while tries < TRIES:
-        start, reason = part.stat().st_size if part.exists() else 0, "the connection was cut"
-        try:
-            with _answer(server, url, start) as response, part.open("ab") as file:
-                if response.status_code == 416:  # nothing after that byte: it had come whole
-                    return
-                if not response.ok:
-                    raise DataError(f"{url} answered HTTP {response.status_code}: {AGAIN} later")
-                if not begins_at(response, start):
-                    start = 0
-                    file.truncate(0)
-                total = start + int(response.headers.get("Content-Length", 0))
-                bar.update(task, total=total)
-                for piece in up_to(response, LARGEST):
-                    file.write(piece)
-                    bar.update(task, completed=file.tell())
-            if part.stat().st_size >= total:
-                return
-        except requests.RequestException as error:
-            reason = type(error).__name__
-        tries = 0 if part.stat().st_size > start else tries + 1
-    raise DataError(f"{url} stopped at byte {part.stat().st_size:,} ({reason}): {AGAIN} to go on")

@@ -7,6 +7,7 @@ import numpy as np
 
 from marsnb.data import DATASETS
 from marsnb.data._images import ANY, ImageFiles, digest, named_files
+from marsnb.data._tree import hidden
 from marsnb.data.base import ClassificationData, LabelledList
 from marsnb.errors import DataError
 
@@ -30,13 +31,19 @@ def split_of(name: str) -> str:
 
 def _folders(root: Path) -> list[Path]:
     """Folders in a folder, by name, without hidden ones."""
-    return sorted(path for path in root.iterdir() if path.is_dir() and path.name[0] != ".")
+    return sorted(path for path in root.iterdir() if path.is_dir() and not hidden(path.name))
 
 
 def _images(folder: Path) -> list[Path]:
     """Pictures in a folder and those below it, without hidden ones."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in ANY and path.name[0] != ".")
-    return sorted(path for path in found if path.is_file())
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in ANY and path.is_file())
+    return sorted(path for path in found if not any(map(hidden, path.relative_to(folder).parts)))
+
+
+def _content(path: Path) -> str:
+    """Digest of a file: two pictures of one's own may have one name and one size."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _folder(path: str | Path, what: str) -> Path:
@@ -78,7 +85,8 @@ def open_folder(
     classes = tuple(sorted({label for _, label in rows.values()}))
     if len(classes) < 2:
         raise DataError(f"{root} has {len(classes)} folders with images, not two or more: make one for each class")
-    source = named_files({"/".join(parts): image for image, parts in found.items() if "/".join(parts) in rows}, FIX)
+    images = {"/".join(parts): image for image, parts in found.items()}
+    source = named_files({name: images[name] for name in rows}, FIX, _content)
     lists = {name: _list(source, rows, classes, name) for name in SPLITS}
     counts = np.bincount(lists["train"].labels, minlength=len(classes))
     few = [f"{name!r} has {n}" for name, n in zip(classes, counts, strict=True) if n < LEAST]
@@ -114,4 +122,4 @@ def _unlabelled(root: Path) -> ImageFiles:
     images = {"/".join(image.relative_to(root).parts): image for image in _images(root)}
     if not images:
         raise DataError(f"no image in {root}: name a folder of JPEG, PNG or TIFF")
-    return named_files(images, FIX)
+    return named_files(images, FIX, _content)

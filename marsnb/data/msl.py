@@ -5,6 +5,7 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from marsnb import paths
 from marsnb.data import DATASETS
@@ -104,6 +105,16 @@ def find_tree(root: Path | None = None) -> Path:
     raise NoDataError(f"no MSL v1 images in {root / MSL.folder}{_what_else(root)}: {_HOME}")
 
 
+def paper_table1() -> dict[str, tuple[int, int]]:
+    """The paper's counts: class to (train and validation, test).
+
+    Reference:
+        Table 1 of the paper, with "mascam" folded into mastcam.
+    """
+    rows = yaml.safe_load((paths.recipes() / "table01.yaml").read_text("utf-8"))["rows"]
+    return {name: (train_val, test) for name, (train_val, test) in rows.items()}
+
+
 def _what_else(root: Path) -> str:
     """What there is in place of the data set, in brackets; empty if nothing that is known."""
     for folder in (root, *folders_within(root)):
@@ -165,13 +176,12 @@ def read_tree(root: Path | None = None) -> Tree:
     return Tree(folder, lists, tuple(sorted(present.keys() - labelled)), present, left_out(ignored))
 
 
-def read_split(protocol: str, tree: Tree, splits: Path | None = None) -> dict[str, list[str]]:
+def read_split(protocol: str, tree: Tree) -> dict[str, list[str]]:
     """File names of ``train``, ``val`` and ``test`` under a protocol.
 
     Args:
         protocol: ``by_frame``, ``paper`` or ``chronological``.
         tree: the published tree; the test list is always its own.
-        splits: folder of the lists ``msl_v1_<protocol>.txt``; the committed ones by default.
 
     Raises:
         RecipeError: there is no such protocol.
@@ -182,7 +192,7 @@ def read_split(protocol: str, tree: Tree, splits: Path | None = None) -> dict[st
     test = sorted(tree.lists["test"])
     if protocol == "chronological":
         return {"train": sorted(tree.lists["train"]), "val": sorted(tree.lists["val"]), "test": test}
-    path = (paths.splits() if splits is None else splits) / f"msl_v1_{protocol}.txt"
+    path = paths.splits() / f"msl_v1_{protocol}.txt"
     if not path.is_file():
         raise DataError(f"split list {path} is missing: restore it from the repository")
     lines = [line.split() for line in read_lines(path) if not line.startswith("#")]
@@ -203,7 +213,6 @@ def open_msl(
     root: Path | None = None,
     unlabelled: str | None = DEFAULT_UNLABELLED,
     max_sol: int | None = MSL.last_sol,
-    splits: Path | None = None,
 ) -> ClassificationData:
     """Open the data set under a split protocol.
 
@@ -218,7 +227,6 @@ def open_msl(
             ``None`` asks for none. The files of MSL v1 that are in no list are unlabelled images always.
         max_sol: last sol of the unlabelled images. 564 ends them before the test images begin; ``None`` keeps all. The
             paper does not say, and nothing in it excludes images of the test period.
-        splits: folder of the split lists; the committed ones by default.
 
     Raises:
         DataError: the data set, or the folder of unlabelled images, is missing or damaged.
@@ -236,7 +244,7 @@ def open_msl(
             np.array([position[name] for name in names], dtype=np.int64),
             np.array([labels[name] for name in names], dtype=np.int64),
         )
-        for split, names in read_split(protocol, tree, splits).items()
+        for split, names in read_split(protocol, tree).items()
     }
 
     # departure: the paper does not list its 34k PDS images; here no exposure of a labelled image is among them, and by
@@ -250,9 +258,9 @@ def open_msl(
         default = unlabelled == DEFAULT_UNLABELLED
         if folder.is_dir() or not default:
             # the default folder may be empty: most methods use no unlabelled image, and the others say if none is left
-            more = open_folder(folder, exclude_frames=frames, max_sol=max_sol, may_be_empty=default)
-            files += more.files
-            notes.append(more.note)
+            more, used = open_folder(folder, exclude_frames=frames, max_sol=max_sol, may_be_empty=default)
+            files += more
+            notes.append(used)
         else:
             notes.append(f"no folder {unlabelled}")
     pool = image_files(files, "remove it or put a good copy in its place")

@@ -1,20 +1,16 @@
 """Folders of unlabelled Mastcam and MAHLI images under their names in the Planetary Data System (PDS)."""
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from marsnb.data._images import SUFFIXES, ImageFiles, image_files
-from marsnb.data._tree import endings
+from marsnb.data._images import SUFFIXES
+from marsnb.data._tree import endings, hidden
 from marsnb.errors import DataError
 
 FRAME_LENGTH = 22
 """Leading characters of a name that two products of one exposure share (full image and thumbnail)."""
-
-GRAY_TYPE = "D"
-"""Product type letter of greyscale JPEGs."""
 
 # sol, instrument, sequence, line in the sequence, two counters, product type, GOP and version, processing code
 _NAME = re.compile(r"(\d{4})(ML|MR|MH)(\d{6})(\d{3})(\d{2})(\d{5})([A-Z])(\d{2})_(\w{4})", re.ASCII)
@@ -65,97 +61,81 @@ def published_name(name: str) -> str:
     return f"{stem.upper()}.JPG" if f".{suffix.lower()}" in SUFFIXES else name.upper()
 
 
-def product_files(folder: Path) -> tuple[dict[str, Path], dict[str, list[str]]]:
+def product_files(
+    folder: Path,
+    files: Iterable[Path] | None = None,
+    *,
+    exclude_frames: Collection[str] = (),
+    max_sol: int | None = None,
+) -> tuple[dict[str, Path], dict[str, list[str]]]:
     """The images of a folder that have a product's name.
+
+    Args:
+        folder: the folder.
+        files: those of it and of its subfolders to look at; what lies in the folder itself if ``None``.
+        exclude_frames: frames (first 22 characters) to leave out.
+        max_sol: last sol to keep; ``None`` keeps all.
 
     Returns:
         Published name to file, sorted; of two files with one name the first. And what was left out: reason to names.
     """
-    files: dict[str, Path] = {}
+    kept: dict[str, Path] = {}
     ignored: dict[str, list[str]] = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.iterdir() if files is None else files):
         if path.suffix.lower() not in SUFFIXES:
             continue
         name = published_name(path.name)
-        reason = _why_not(path.name, frozenset(), None, False) or ("second copy" if name in files else "")
+        if any(map(hidden, path.relative_to(folder).parts)):
+            reason = "hidden"  # macOS puts ._NAME.JPG beside NAME.JPG on disks of another system: no image
+        else:
+            reason = _why_not(path.name, exclude_frames, max_sol) or ("second copy" if name in kept else "")
         if reason:
             ignored.setdefault(reason, []).append(path.name)
         else:
-            files[name] = path
-    return dict(sorted(files.items())), ignored
-
-
-@dataclass
-class UnlabelledFolder(ImageFiles):
-    """The unlabelled images used of a folder, an ``ImageSource``.
-
-    Attributes:
-        note: how many were used of how many, and why the others were left out.
-    """
-
-    note: str
+            kept[name] = path
+    return dict(sorted(kept.items())), ignored
 
 
 def open_folder(
-    folder: Path,
-    *,
-    exclude_frames: Collection[str] = (),
-    max_sol: int | None = None,
-    drop_gray: bool = False,
-    may_be_empty: bool = False,
-) -> UnlabelledFolder:
+    folder: Path, *, exclude_frames: Collection[str] = (), max_sol: int | None = None, may_be_empty: bool = False
+) -> tuple[list[Path], str]:
     """List the images of a folder and of its subfolders.
 
     Args:
         folder: any folder of JPEGs in the PDS naming.
         exclude_frames: frames (first 22 characters) to leave out: labelled images and their twins.
         max_sol: last sol to keep; ``None`` keeps all (the paper does not say). Test images of MSL v1 begin at 565.
-        drop_gray: leave out greyscale products.
-        may_be_empty: whether a folder of which nothing may be used is an empty list; its ``note`` says why.
+        may_be_empty: whether a folder of which nothing may be used is an empty list.
+
+    Returns:
+        The files, and a few words on how many were used of how many, and why the others were left out.
 
     Raises:
         DataError: the folder is missing, or nothing in it may be used.
     """
     if not folder.is_dir():
         raise DataError(f"no folder {folder}: put the unlabelled images there, or name another folder")
-    excluded = frozenset(exclude_frames)
-    left_out: dict[str, int] = {}
-    kept: list[Path] = []
-    seen: set[str] = set()
-    # Sorted, so that of two copies of a name the same one is always kept.
-    for path in sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file()):
-        why = _why_not(path.name, excluded, max_sol, drop_gray)
-        if not why and published_name(path.name) in seen:
-            why = "second copy"
-        if why:
-            left_out[why] = left_out.get(why, 0) + 1
-            continue
-        seen.add(published_name(path.name))
-        kept.append(path)
-    found = len(kept) + sum(left_out.values())
+    files = (file for file in folder.rglob("*") if file.is_file())
+    kept, ignored = product_files(folder, files, exclude_frames=exclude_frames, max_sol=max_sol)
+    found = len(kept) + sum(map(len, ignored.values()))
     note = f"{len(kept):,} of {found:,} images in {folder.name}"
-    if left_out:
-        note += f" (left out: {', '.join(f'{count:,} {why}' for why, count in sorted(left_out.items()))})"
-    if not kept and not found and (others := endings(folder)):
+    if ignored:
+        note += f" (left out: {', '.join(f'{len(names):,} {why}' for why, names in sorted(ignored.items()))})"
+    if not found and (others := endings(folder)):
         note += f", which has {others}: only JPEGs are read"
     if not kept and not may_be_empty:
         raise DataError(
             f"{note}: add JPEGs in the PDS naming to {folder} (`marsnb data fetch pds`), or change what is left out"
         )
-    listed = image_files(kept, f"remove it or put a good copy into {folder}")
-    return UnlabelledFolder(listed.names, listed.files, listed.fingerprint, listed.fix, note)
+    return list(kept.values()), note
 
 
-def _why_not(name: str, excluded: frozenset[str], max_sol: int | None, drop_gray: bool) -> str:
+def _why_not(name: str, excluded: Collection[str], max_sol: int | None) -> str:
     """Why an image may not be used; empty if it may."""
-    if name[0] == ".":
-        return "hidden"  # macOS puts ._NAME.JPG beside NAME.JPG on disks of another system: no image
     try:
         product = parse_name(name)
     except DataError:
         return "not in the PDS naming"  # neither its frame nor its sol is known, so it cannot be told from a test image
     if product.frame in excluded:
         return "of labelled frames"
-    if max_sol is not None and product.sol > max_sol:
-        return f"after sol {max_sol}"
-    return "greyscale" if drop_gray and product.product_type == GRAY_TYPE else ""
+    return f"after sol {max_sol}" if max_sol is not None and product.sol > max_sol else ""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from marsnb import paths
 from marsnb.data._images import digest
-from marsnb.data.base import Image, ImageSource
+from marsnb.data.base import Image, ImageSource, Indices
 from marsnb.data.cache import open_cached
 from marsnb.errors import DataError
 from marsnb.files import write_whole
@@ -20,7 +20,6 @@ from marsnb.files import write_whole
 UNLABELLED = 255
 """Code of a pixel without a label."""
 
-Indices = NDArray[np.int64]
 Mask = NDArray[np.uint8]
 """Class of each pixel, ``(height, width)``, ``0 .. C-1`` or ``UNLABELLED``."""
 
@@ -87,13 +86,12 @@ class Masks:
         return self.source.mask(index, size)
 
 
-def open_pairs(source: PairSource, size: int, *, workers: int | None = None) -> tuple[np.memmap, np.memmap]:
+def open_pairs(source: PairSource, size: int) -> tuple[np.memmap, np.memmap]:
     """Images and masks, decoded the first time and memory-mapped from then on.
 
     Args:
         source: the pairs.
         size: edge of the square they are squashed to, pixels (lite: 256, paper: 512, from "if f is 128 x 128").
-        workers: decoding threads; all cores if ``None``.
 
     Shape:
         Output: ``(N, size, size, channels)`` and ``(N, size, size)``, uint8, read-only.
@@ -101,7 +99,7 @@ def open_pairs(source: PairSource, size: int, *, workers: int | None = None) -> 
     Raises:
         DataError: an image or a mask cannot be decoded, a mask has an unknown code, or the disk is full.
     """
-    return open_cached(source, size, workers=workers), open_cached(Masks(source), size, workers=workers)
+    return open_cached(source, size), open_cached(Masks(source), size)
 
 
 def require_labels(data: SegmentationData, masks: np.ndarray, splits: Iterable[str] = ("train", "test")) -> None:
@@ -126,13 +124,12 @@ def require_labels(data: SegmentationData, masks: np.ndarray, splits: Iterable[s
             )
 
 
-def pixel_counts(source: PairSource, classes: int, *, workers: int | None = None) -> NDArray[np.int64]:
+def pixel_counts(source: PairSource, classes: int) -> NDArray[np.int64]:
     """Pixels of each class in each mask at its own size, counted once and kept.
 
     Args:
         source: the pairs.
         classes: C.
-        workers: counting threads; all cores if ``None``.
 
     Shape:
         Output: ``(N, C + 1)``, the last column is the unlabelled pixels.
@@ -154,7 +151,7 @@ def pixel_counts(source: PairSource, classes: int, *, workers: int | None = None
         found = np.bincount(source.mask(index, None).reshape(-1), minlength=UNLABELLED + 1)
         return np.append(found[:classes], found[UNLABELLED])
 
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         counted = np.array(list(pool.map(count, range(shape[0]))), dtype=np.int64).reshape(shape)
     content = io.BytesIO()
     np.save(content, counted)

@@ -8,11 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from marsnb.data.base import Indices
 from marsnb.registry import Registry
-
-Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,7 @@ def view_pairs(n: int, views: int, step: int, seed: int, same: bool) -> tuple[In
 
 def batches(
     stream: Stream,
-    labels: Indices | None,
+    labels: Indices,
     n: int,
     batch: int,
     steps: range,
@@ -129,7 +127,7 @@ def batches(
 
     Args:
         stream: how to draw.
-        labels: class of each item; ``None`` for an unlabelled source.
+        labels: class of each item; of no use to ``shuffled``.
         n: number of items.
         batch: items per batch (ignored by ``class_pairs``, which has one per class).
         steps: global step numbers.
@@ -141,12 +139,8 @@ def batches(
     """
     for step in steps:
         if stream.draw == "class_pairs":
-            assert labels is not None
             yield class_pairs(labels, step, seed, groups)
         else:
-            if stream.draw == "balanced":
-                assert labels is not None
-                chosen = balanced(labels, batch, step, seed)
-            else:
-                chosen = shuffled(n, batch, step, seed)
+            even = stream.draw == "balanced"
+            chosen = balanced(labels, batch, step, seed) if even else shuffled(n, batch, step, seed)
             yield chosen, chosen

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import yaml
 from PIL import Image as PilImage
 
-from marsnb import paths
 from marsnb.data import DATASETS
 from marsnb.data._images import digest
 from marsnb.data._synthetic import random_numbers
 from marsnb.data._synthetic_drawing import DAMAGE, GAP_SOL, LAST_SOL, draw
 from marsnb.data.base import ClassificationData, Image, LabelledList, number_groups
+from marsnb.data.msl import MSL, paper_table1
+from marsnb.data.pds import parse_name
 from marsnb.errors import DataError
 
 VERSION = 2  # raise it with any change of the pixels or of the plan
@@ -24,12 +24,11 @@ VAL_SHARE = 0.2  # of the images before sol 565; the paper gives none
 VAL_SOL = 182  # chronological: train below, validate from here on, as MSL v1 does
 TWIN_SHARE = 0.45  # of frames are kept as full image and thumbnail (MSL v1: 0.59)
 DAMAGE_SHARE = (0.12, 0.25)  # of frames before and after sol 565
-PROTOCOLS = ("by_frame", "paper", "chronological")
 
 _PLAN, _UNLABELLED_PLAN, _SCENE, _NOISE, _SPLIT = range(5)  # independent streams of random numbers
 
 
-TABLE1: dict[str, tuple[int, int]] = yaml.safe_load((paths.recipes() / "table01.yaml").read_text("utf-8"))["rows"]
+TABLE1 = paper_table1()
 """The paper's images of each class, for training and validation, and for test."""
 CLASSES = tuple(TABLE1)
 
@@ -63,11 +62,6 @@ class SyntheticSource:
         scene, noise = _rng(self.seed, _SCENE, frame), _rng(self.seed, _NOISE, 2 * frame + thumbnail)
         image = draw(CLASSES[self.labels[index]], int(name[:4]), self.damage[index], thumbnail, scene, noise)
         return np.array(PilImage.fromarray(image).resize((size, size), PilImage.Resampling.BILINEAR))
-
-
-def frame_of(name: str) -> str:
-    """The part of an image's name that its full image and its thumbnail share: 22 characters, as in MSL v1."""
-    return name[:22]
 
 
 def counts_like_table1(total: int, split: int) -> tuple[int, ...]:
@@ -145,7 +139,9 @@ def _validation(source: SyntheticSource, known: list[int], protocol: str) -> set
         return {i for i in known if int(source.names[i][:4]) >= VAL_SOL}
     groups: dict[str, list[int]] = {}
     for i in known:
-        groups.setdefault(frame_of(source.names[i]) if protocol == "by_frame" else source.names[i], []).append(i)
+        groups.setdefault(parse_name(source.names[i]).frame if protocol == "by_frame" else source.names[i], []).append(
+            i
+        )
     left = np.zeros(len(CLASSES), int)  # groups of each class that still train
     for members in groups.values():
         left[source.labels[members[0]]] += 1
@@ -185,8 +181,8 @@ def open_synthetic(
     Raises:
         DataError: the protocol is unknown, the seed is out of range or a count is too small.
     """
-    if protocol not in PROTOCOLS:
-        raise DataError(f"synthetic Mars has no protocol {protocol!r}: use one of {', '.join(PROTOCOLS)}")
+    if protocol not in MSL.protocols:
+        raise DataError(f"synthetic Mars has no protocol {protocol!r}: use one of {', '.join(MSL.protocols)}")
     if not 0 <= seed < 2**32:
         raise DataError(f"seed {seed} of synthetic Mars is out of range: use 0 to 2**32 - 1")
     if unlabelled < 0:
@@ -213,5 +209,5 @@ def open_synthetic(
         fingerprint=digest([source.fingerprint, *lists]),
         synthetic=True,
         note=note,
-        groups=number_groups([frame_of(name) for name in source.names]),
+        groups=number_groups([parse_name(name).frame for name in source.names]),
     )

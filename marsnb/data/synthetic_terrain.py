@@ -16,8 +16,8 @@ from marsnb.data._images import digest
 from marsnb.data._synthetic import Array, noise, random_numbers, resize, to_bytes
 from marsnb.data._synthetic_ground import NATIVE, Codes, Ground, inside, photograph
 from marsnb.data.ai4mars import SOL_SECONDS, SOL_ZERO, AI4Mars, sol_of, split
-from marsnb.data.base import Image
-from marsnb.data.segmentation import UNLABELLED, Indices, Mask, SegmentationData
+from marsnb.data.base import Image, Indices
+from marsnb.data.segmentation import UNLABELLED, Mask, SegmentationData
 from marsnb.errors import DataError
 
 VERSION = 2  # raise it with any change of the pixels or of the plan

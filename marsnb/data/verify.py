@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import yaml
 
-from marsnb import paths
 from marsnb.data._images import decode
-from marsnb.data._tree import read_lines
-from marsnb.data.msl import MSL, find_tree, list_file, read_list, read_split, read_tree
+from marsnb.data._tree import first_of, read_lines
+from marsnb.data.msl import MSL, find_tree, list_file, paper_table1, read_list, read_split, read_tree
 from marsnb.data.pds import parse_name, product_files
 from marsnb.errors import DataError, MarsnbError
 
@@ -20,16 +18,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SHOWN = 5  # names given for one kind of problem
-
-
-def paper_table1() -> dict[str, tuple[int, int]]:
-    """The paper's counts: class to (train and validation, test).
-
-    Reference:
-        Table 1 of the paper, with "mascam" folded into mastcam.
-    """
-    rows = yaml.safe_load((paths.recipes() / "table01.yaml").read_text("utf-8"))["rows"]
-    return {name: (train_val, test) for name, (train_val, test) in rows.items()}
 
 
 def table1(root: Path | None = None) -> "pd.DataFrame":
@@ -157,5 +145,4 @@ def report(what: str, names: list[str]) -> list[str]:
     """One line that counts ``names`` and gives the first of them; nothing if there are none."""
     if not names:
         return []
-    more = ", ..." if len(names) > SHOWN else ""
-    return [f"{len(names)} {what}: {', '.join(names[:SHOWN])}{more}"]
+    return [f"{len(names)} {what}: {first_of(names, SHOWN)}"]

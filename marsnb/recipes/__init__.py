@@ -3,12 +3,14 @@
 YAML in, frozen objects out.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from marsnb import paths
 from marsnb.errors import RecipeError
@@ -70,6 +72,13 @@ class Row(_Strict):
     also: dict[str, Paper] = {}
     note: str = ""
 
+    @field_validator("at", "not_at")
+    @classmethod
+    def _of_profiles(cls, by_name: dict[str, Any]) -> dict[str, Any]:
+        if unknown := sorted(set(by_name) - set(profiles())):
+            raise ValueError(f"unknown profile {unknown[0]!r}; known: {', '.join(profiles())}")
+        return by_name
+
 
 class Table(_Strict):
     """A table of the paper, or one of our own (``choice``).
@@ -97,6 +106,29 @@ class Table(_Strict):
     def key(self) -> str:
         """File stem: ``table04``, ``choice``."""
         return f"table{self.table:02d}" if isinstance(self.table, int) else self.table
+
+    @model_validator(mode="after")
+    def _each_row_once(self) -> Self:
+        twice = [name for name, count in Counter(row.id for row in self.rows).items() if count > 1]
+        if twice:
+            raise ValueError(f"row {twice[0]!r} is there twice: give it another id")
+        return self
+
+    def rows_at(self, profile: str, names: Sequence[str] | None = None) -> list[Row]:
+        """The rows that a profile runs, or those of them that are named.
+
+        Raises:
+            RecipeError: the table is of another profile, or a named row is unknown or cannot be run at this one.
+        """
+        if self.profile not in (None, profile):
+            raise RecipeError(f"{self.key} is of profile {self.profile}: give --profile {self.profile}")
+        if not names:
+            return [row for row in self.rows if profile not in row.not_at]
+        for row in map(self.row, names):
+            if profile in row.not_at:
+                why = row.not_at[profile].removeprefix("not run: ")
+                raise RecipeError(f"{self.key} has no row {row.id!r} at {profile} ({why}): give another --profile")
+        return [self.row(name) for name in names]
 
     def row(self, row_id: str) -> Row:
         """The row of that id; an unknown one raises ``RecipeError``."""
@@ -147,9 +179,9 @@ def _read(path: Path, model: type[_Strict]) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise RecipeError(
-            f"{path.name}: {where}: {first['msg'].lower()}; see CONTRIBUTING.md for a row's keys"
-        ) from None
+        why = first["msg"].removeprefix("Value error, ")
+        said = ": ".join(filter(None, (path.name, where, why[0].lower() + why[1:])))
+        raise RecipeError(f"{said}; see CONTRIBUTING.md for a row's keys") from None
 
 
 def _yaml(path: Path) -> Any:
@@ -169,14 +201,7 @@ def _parsed(path: Path, changed: int, size: int) -> Any:
 def trainable() -> list[str]:
     """Keys of all recipe files whose rows are trained, e.g. ``["choice", "table04"]``."""
     found = sorted(paths.recipes().glob("*.yaml"))
-    return [path.stem for path in found if _trains(path, path.stat().st_mtime_ns)]
-
-
-@cache
-def _trains(path: Path, changed: int) -> bool:
-    """Whether a file's rows are trained; ``changed``, its time, so that an edited one is read again."""
-    head = _yaml(path)
-    return isinstance(head, dict) and "rows" in head and isinstance(head["rows"], list)
+    return [path.stem for path in found if isinstance(head := _yaml(path), dict) and isinstance(head.get("rows"), list)]
 
 
 def tables() -> list[int]:
@@ -194,12 +219,7 @@ def load_table(table: int | str) -> Table:
     key = f"table{int(key):02d}" if key.isdecimal() else key
     if key not in trainable():
         raise RecipeError(f"there is no table {table!r} to train; known: {', '.join(trainable())}")
-    return _load_table(paths.recipes() / f"{key}.yaml")
-
-
-@cache
-def _load_table(path: Path) -> Table:
-    return _read(path, Table)
+    return _read(paths.recipes() / f"{key}.yaml", Table)
 
 
 def profiles() -> list[str]:

@@ -42,7 +42,7 @@ def fingerprint_of(spec: ClassificationSpec, data: ClassificationData) -> str:
 
     A checkpoint at one path may be another one tomorrow.
     """
-    parts = [data.fingerprint, *file_digest(spec.start)]
+    parts = [data.fingerprint, *file_digest(start_before(spec.start) or spec.start)]
     if (sees_unlabelled(spec) or start_before(spec.start) is not None) and data.unlabelled:
         parts.append(data.unlabelled.fingerprint)
     return hashlib.sha256(":".join(parts).encode()).hexdigest()[:16]
@@ -72,7 +72,7 @@ def build_method(
         backbone.cut_at(spec.trunk)
     model = Classifier(backbone, len(class_counts), batchnorm=spec.batchnorm)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    method = METHODS[spec.method](model, spec.schedule, **spec.settings)
+    method = METHODS[spec.method](model, spec, **spec.settings)
     method.prepare(Task(tuple(int(n) for n in class_counts), spec.epochs, steps))
     return method
 

@@ -89,7 +89,7 @@ def _small(spec: Any) -> Any:
         model: nn.Module = build_segmenter("test_resnet", TERRAINS, seed=0, decoder_channels=16)
     else:
         model = Classifier(build_backbone("test_resnet", "random", seed=0), CLASSES)
-    method = methods_of(spec.task)[spec.method](model, spec.schedule, **spec.settings)
+    method = methods_of(spec.task)[spec.method](model, spec, **spec.settings)
     method.prepare(Task(() if spec.task == "segmentation" else CLASS_COUNTS, spec.epochs, 1))
     return method.train()
 

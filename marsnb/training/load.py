@@ -1,13 +1,14 @@
 """Trained models, from the checkpoints that their runs left behind."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pandas as pd
 import torch
 
 from marsnb import paths
@@ -18,7 +19,6 @@ from marsnb.models.classifier import Classifier
 from marsnb.models.segmenter import Segmenter
 from marsnb.recipes import load_profile, load_table, profiles, trainable
 from marsnb.training import classification, ledger, segmentation
-from marsnb.training.batches import training_list
 from marsnb.training.recorder import CHECKPOINT, read_checkpoint, unusable
 from marsnb.training.run import CARD, run_id_of, work_of
 from marsnb.training.spec import ClassificationSpec, RunSpec, SegmentationSpec, make_spec, row_runs
@@ -37,22 +37,12 @@ def trained_segmenter(spec: SegmentationSpec, data: SegmentationData) -> Segment
     Raises:
         DataError: the checkpoint is not on this machine, is damaged, or is of another model.
     """
-    return load_segmenter(_checkpoint(spec, data), spec, len(data.class_names))
+    return _module(spec, len(data.class_names), _checkpoint(spec, data))
 
 
 def trained_classifier(spec: ClassificationSpec, data: ClassificationData) -> Classifier:
     """The classifier that a run trained; see `trained_segmenter`."""
-    counts = np.bincount(training_list(data, spec.train_on).labels, minlength=len(data.class_names))
-    return _module(spec, counts.tolist(), _checkpoint(spec, data))
-
-
-def load_segmenter(path: Path, spec: SegmentationSpec, num_classes: int) -> Segmenter:
-    """The model of a run's checkpoint, in evaluation mode, on the CPU. The global random state is left as it was.
-
-    Raises:
-        DataError: the checkpoint is damaged, or is of another model.
-    """
-    return _module(spec, [1] * num_classes, path)
+    return _module(spec, len(data.class_names), _checkpoint(spec, data))
 
 
 def _checkpoint(spec: RunSpec, data: Any) -> Path:
@@ -86,13 +76,13 @@ def _recipe_rows() -> Iterator[tuple[int | str, str, str, str, Any]]:
             yield table, profile, run, row.id, spec
 
 
-def _module(spec: Any, class_counts: list[int], path: Path) -> Any:
+def _module(spec: Any, num_classes: int, path: Path) -> Any:
     """The model in evaluation mode; the checkpoint has all weights, so what the run started from is not needed."""
     with torch.random.fork_rng(devices=[]):  # building it draws weights
         if spec.task == "segmentation":
-            method = segmentation.build_method(spec.model_copy(update={"start": "random"}), len(class_counts))
+            method = segmentation.build_method(spec.model_copy(update={"start": "random"}), num_classes)
         else:
-            method = classification.build_method(spec, class_counts, "random")
+            method = classification.build_method(spec, [1] * num_classes, "random")
     return _load(method, path).model.eval()
 
 
@@ -126,12 +116,12 @@ def load_model(name: str, profile: str = "lite") -> Model:
 
     Args:
         name: a run id; the path of a checkpoint; or ``best:TABLE``, the row of a table with the highest mean in the
-            ledger, of the seed with the lowest number (``best`` alone: of Table 4).
+            ledger, among runs on the same data, of the seed with the lowest number (``best`` alone: of Table 4).
         profile: whose ledger ``best`` looks at.
 
     Raises:
         DataError: the model is not on this machine, is damaged, or does not say what it is of.
-        RecipeError: ``best`` of a table of which nothing was measured.
+        RecipeError: ``best`` of a table of which nothing was measured, or that has only controls.
     """
     if name == "best" or name.startswith("best:"):
         name = _best(name.partition(":")[2] or "4", profile)
@@ -141,7 +131,7 @@ def load_model(name: str, profile: str = "lite") -> Model:
     if not checkpoint.is_file():
         raise _missing(name)
     run_id, spec, names = _card(folder)
-    return Model(run_id, spec, names, _module(spec, [1] * len(names), checkpoint))
+    return Model(run_id, spec, names, _module(spec, len(names), checkpoint))
 
 
 def _card(folder: Path) -> tuple[str, Any, tuple[str, ...]]:
@@ -159,13 +149,26 @@ def _card(folder: Path) -> tuple[str, Any, tuple[str, ...]]:
     raise DataError(f"{folder} has no {CARD}, which says what the model is of: train the run anew")
 
 
+def _one_measurement(lines: pd.DataFrame) -> pd.DataFrame:
+    """Lines on the labelled images that most of them saw, and of a row on the data that most of its own saw."""
+
+    def usual(values: pd.Series) -> Any:
+        return Counter(values).most_common(1)[0][0] if len(values) else ""  # of two, the earlier one
+
+    lines = lines.sort_values("date", kind="stable").fillna({"labelled": ""})
+    lines = lines[lines["labelled"] == usual(lines["labelled"])]
+    return lines[lines["fingerprint"] == lines.groupby("key")["fingerprint"].transform(usual)]
+
+
 def _best(table: str, profile: str) -> str:
     """Run id of the best row of a table that the ledger has, of its first seed."""
     head, lines = load_table(table), ledger.read(load_profile(profile).name)
     keys = {key for row, key, _ in row_runs(table, profile) if not row.control}
+    if not keys:
+        raise RecipeError(f"{head.key} has only controls, of which none is the best: give the id of a run")
     lines = lines[(lines["metric"] == head.metrics[-1]) & (lines["split"] == head.split)]
     lines = lines.assign(key=lines["run_id"].str.split("-").str[0])
-    mine = lines[lines["key"].isin(keys)]
+    mine = _one_measurement(lines[lines["key"].isin(keys) & ~lines["run_id"].str.contains(r"-a\d+$")])
     if mine.empty:
         raise RecipeError(
             f"nothing of {head.key} was measured at {profile}: marsnb run --table {table} --profile {profile}"

@@ -30,10 +30,11 @@ from marsnb.data.streams import shuffled
 from marsnb.errors import RecipeError
 from marsnb.files import locked, write_whole
 from marsnb.methods.pretraining.moco import MoCo
+from marsnb.models._weights import file_digest
 from marsnb.models.backbones import build_backbone
 from marsnb.training.batches import open_arrays, training_list
 from marsnb.training.spec import ClassificationSpec
-from marsnb.training.trainer import make_trainer
+from marsnb.training.trainer import fit, make_trainer
 
 NAME = "moco_mars"
 REPORT_EVERY = 50
@@ -120,11 +121,10 @@ def moco_mars_weights(
 def _hash(spec: ClassificationSpec, data: ClassificationData, budget: PretrainSpec, before: str) -> str:
     """Hash of all that decides the weights, but for the code and the device; 16 hex digits."""
     names, indices = data.source.names, training_list(data, spec.train_on).indices
-    file = Path(before)
     decides = {
         "budget": budget.model_dump(),
         "backbone": spec.backbone,
-        "start": hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else before,
+        "start": next(iter(file_digest(before)), before),
         "image_size": spec.image_size,
         "precision": spec.precision,
         "seed": spec.seed,
@@ -226,7 +226,5 @@ def _pretrain(
         report = _Report(f"{NAME}, from {before}, {len(pool):,} images")
         folder = paths.runs() / "weights"
         trainer = make_trainer(device, spec.precision, 1, [report], folder)  # one epoch of ``budget.steps`` batches
-        trainer.fit(method, _Views(pool, budget, spec))
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        fit(trainer, method, _Views(pool, budget, spec))
     return {name: tensor.detach().cpu().contiguous() for name, tensor in backbone.state_dict().items()}

@@ -17,10 +17,11 @@ from rich.console import Console
 from marsnb.errors import MarsnbError, TrainingError
 from marsnb.processes import Processes, stoppable, temporary_folder
 from marsnb.recipes import load_profile, load_table, trainable
+from marsnb.times import duration
 from marsnb.training import ledger
 from marsnb.training.run import Lines, id_again, run, run_id_of, work_of
 from marsnb.training.spec import resolve
-from marsnb.training.status import clock, seconds_of, speeds_of
+from marsnb.training.status import seconds_of, speeds_of
 
 ALL = "all"
 PAUSE = 0.2
@@ -124,6 +125,9 @@ def jobs_of(tables: Sequence[int | str], profile: str, rows: Sequence[str] | Non
         profile: the scale.
         rows: only these rows of one table.
         seeds: in their order.
+
+    Raises:
+        RecipeError: an unknown table, row or profile, or the profile does not run them.
     """
     scale = load_profile(profile)
     keys = [k for t in tables for k in ([k for k in trainable() if k.startswith("table")] if t == ALL else [t])]
@@ -131,9 +135,7 @@ def jobs_of(tables: Sequence[int | str], profile: str, rows: Sequence[str] | Non
     for seed in seeds:
         for table in keys:
             head = load_table(table)
-            for row in [head.row(r) for r in rows] if rows else head.rows:
-                if profile in row.not_at:
-                    continue
+            for row in head.rows_at(profile, rows):
                 spec = resolve(row, scale, seed, head.task)
                 found.setdefault((spec.key, seed), Job(head.key, row.id, seed, spec))
     return list(found.values())
@@ -322,4 +324,4 @@ def _hours(left: Sequence[Job], profile: str, side_by_side: int) -> str:
     else:
         known = speeds_of(profile) if left else []
         seconds = sum(seconds_of(job.spec, known) for job in left) / side_by_side
-    return f"about {clock(seconds)} to go" if seconds == seconds else "for how long is not known yet"
+    return f"about {duration(seconds)} to go" if seconds == seconds else "for how long is not known yet"

@@ -54,12 +54,19 @@ class Recorder(pl.Callback):
         label: what the display calls the run.
         score_every: epochs from one scoring to the next; the last epoch is always scored.
         ends: where to keep the checkpoint for other runs besides, by the epochs done.
+        by: what trains; see ``shared.trained_by``.
     """
 
     def __init__(
-        self, work: Work, folder: Path, label: str, score_every: int = 1, ends: dict[int, Path] | None = None
+        self,
+        work: Work,
+        folder: Path,
+        label: str,
+        score_every: int = 1,
+        ends: dict[int, Path] | None = None,
+        by: str = "",
     ) -> None:
-        self.work, self.folder, self.label, self.ends = work, folder, label, ends or {}
+        self.work, self.folder, self.label, self.ends, self.by = work, folder, label, ends or {}, by
         self.score_every = score_every
         self.curves: list[dict[str, Any]] = []
         self.seconds = 0.0
@@ -71,7 +78,7 @@ class Recorder(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run must not lose."""
-        return {"curves": self.curves, "seconds": self.seconds, "images": self.images}
+        return {"curves": self.curves, "seconds": self.seconds, "images": self.images, "by": self.by}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up what an earlier process recorded."""

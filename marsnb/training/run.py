@@ -1,5 +1,6 @@
 """A ``RunSpec`` in, a result out: train, resume, score, enter in the ledger."""
 
+import gc
 import itertools
 import json
 import logging
@@ -17,15 +18,15 @@ import torch
 from marsnb import paths
 from marsnb.errors import TrainingError
 from marsnb.files import clear_left_behind, locked, write_whole
-from marsnb.memory import keep_freed_memory, peak_memory
+from marsnb.memory import forget_peak, keep_freed_memory, peak_memory
 from marsnb.recipes import load_profile, load_table
 from marsnb.training import classification, ledger, parallel, segmentation
 from marsnb.training.provenance import commit, device_name, versions
-from marsnb.training.recorder import CHECKPOINT, Recorder, read_checkpoint, unusable
+from marsnb.training.recorder import CHECKPOINT, Recorder, unusable
 from marsnb.training.running import running
-from marsnb.training.shared import begin, stage_ends
+from marsnb.training.shared import begin, forget_others, stage_ends, trained_by
 from marsnb.training.spec import RunSpec, make_spec, resolve, row_runs
-from marsnb.training.trainer import compile_model, make_trainer
+from marsnb.training.trainer import compile_model, fit, make_trainer
 from marsnb.training.work import Prepares, Work
 
 __all__ = ["Result", "RunSpec", "make_spec", "resolve", "row_runs", "run", "run_table"]
@@ -78,7 +79,8 @@ def pick_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     kind, _, index = name.partition(":")
-    if not present.get(kind, False) or (index and not (kind == "cuda" and index.isdecimal())):
+    numbered = kind == "cuda" and index.isdecimal() and int(index) < torch.cuda.device_count()
+    if not present.get(kind, False) or (index and not numbered):
         here = ", ".join(n for n, there in present.items() if there)
         raise TrainingError(f"device {name!r} is not on this machine: choose one from auto, {here}")
     return torch.device(name)
@@ -119,10 +121,8 @@ def _fit(work: Work, recorder: Recorder, spec: RunSpec, device: torch.device, de
         compile_model(work.method.model)
     last = recorder.folder / CHECKPOINT
     begin(recorder.ends, last)
-    if last.exists():
-        read_checkpoint(last)
     try:
-        trainer.fit(work.method, work.batches, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+        fit(trainer, work.method, work.batches, ckpt_path=str(last) if last.exists() else None, weights_only=True)
     except TrainingError as error:
         kept = f"; the last good checkpoint is {last}" if last.exists() else "; no epoch had ended yet"
         raise TrainingError(f"{error}{kept}") from None
@@ -132,8 +132,6 @@ def _fit(work: Work, recorder: Recorder, spec: RunSpec, device: torch.device, de
         raise
     finally:
         recorder.close()
-    if trainer.interrupted:
-        raise KeyboardInterrupt
 
 
 def run(
@@ -195,17 +193,22 @@ def measure(
     """Train and score a run that is `held`; its lines and its curves, for the ledger. The arguments are as in `run`."""
     _quiet()
     keep_freed_memory()
+    forget_peak()
     where = pick_device(device)
     if devices > 1:
         parallel.refuse(spec, where, devices)
     folder = paths.runs() / run_id
     folder.mkdir(parents=True, exist_ok=True)
     clear_left_behind(folder, age=0)  # whoever wrote it held the lock that we hold
-    with running(folder, profile, label), threads(spec.threads):
-        if devices > 1:
-            rest = run_id, folder, recipe, where, label, score_every, devices
-            return cast(Lines, parallel.spread(devices, _train_part, spec, *rest))
-        return _train(spec, data, run_id, folder, recipe, where, label, score_every)
+    forget_others(folder / CHECKPOINT, trained_by(where), label)
+    try:
+        with running(folder, profile, label), threads(spec.threads):
+            if devices > 1:
+                rest = run_id, folder, recipe, where, label, score_every, devices
+                return cast(Lines, parallel.spread(devices, _train_part, spec, *rest))
+            return _train(spec, data, run_id, folder, recipe, where, label, score_every)
+    finally:
+        gc.collect()  # trainer, model and images refer to each other
 
 
 def _train(
@@ -221,10 +224,14 @@ def _train(
     rank: int = 0,
 ) -> Lines:
     measured_by = commit()  # before training: the code that runs is the code of now
+    if device.type == "cuda":
+        torch.cuda.init()
+        torch.cuda.reset_peak_memory_stats(device)
     work = work_of(spec).prepare(spec, data, device)
     first_id, fingerprint = run_id_of(spec, data)
     ends = stage_ends(spec, work.method, fingerprint, device, devices=devices, score_every=score_every)
-    recorder = Recorder(work, folder, label, score_every, ends if run_id == first_id else {})  # again means all of it
+    ends = ends if run_id == first_id else {}  # again means all of it
+    recorder = Recorder(work, folder, label, score_every, ends, trained_by(device))
     _fit(work, recorder, spec, device, devices)
     if rank:
         return [], []  # the first process scores and enters
@@ -297,7 +304,6 @@ def run_table(
     rows: list[str] | None = None,
     seeds: int | Sequence[int] | None = None,
     device: str = "auto",
-    score_every: int = 1,
 ) -> list[Result]:
     """Every row of a table, ``seeds`` times each; what the ledger has is not trained again.
 
@@ -307,15 +313,16 @@ def run_table(
         rows: only these rows.
         seeds: how many, counted from 0, or which; the profile's number if ``None``.
         device: see ``run``.
-        score_every: see ``run``.
+
+    Raises:
+        RecipeError: an unknown table, row or profile, or the profile does not run them.
     """
     scale, recipes = load_profile(profile), load_table(table)
-    chosen = [row for row in (map(recipes.row, rows) if rows else recipes.rows) if profile not in row.not_at]
     which = range(seeds or scale.seeds) if seeds is None or isinstance(seeds, int) else seeds
-    specs = [(row, resolve(row, scale, seed, recipes.task)) for seed in which for row in chosen]
+    specs = [(row, resolve(row, scale, s, recipes.task)) for s in which for row in recipes.rows_at(profile, rows)]
     results = []
     for row, spec in specs:
         label = f"{recipes.key}/{row.id}" + (f" seed {spec.seed}" if spec.seed else "")
         recipe = f"{recipes.key}/{row.id}"
-        results.append(run(spec, profile, recipe=recipe, device=device, label=label, score_every=score_every))
+        results.append(run(spec, profile, recipe=recipe, device=device, label=label))
     return results

@@ -51,7 +51,7 @@ def build_method(spec: SegmentationSpec, num_classes: int, steps: int = 1) -> An
     if spec.trunk is not None:
         model.cut_at(spec.trunk)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    method = METHODS[spec.method](model, spec.schedule, **spec.settings)
+    method = METHODS[spec.method](model, spec, **spec.settings)
     method.prepare(Task((), spec.epochs, steps))
     return method
 

@@ -123,10 +123,6 @@ class SegmentationScores:
             parts.append(np.rint(times.astype(float) @ self.matrices.reshape(n, -1).astype(float)).astype(np.int64))
         return np.concatenate(parts).reshape(draws, *self.matrices.shape[1:])
 
-    def interval(self, metric: Metric, draws: int = 10_000) -> tuple[float, float]:
-        """95 % bootstrap interval of a metric over images; see `resampled`."""
-        return _interval(summarise(self.resampled(draws), metric))
-
     def metrics(self, class_names: tuple[str, ...]) -> dict[str, tuple[float, int]]:
         """Every metric with its number of images; classes that the split lacks are left out."""
         n = int((self.matrices.sum(axis=(1, 2)) > 0).sum())

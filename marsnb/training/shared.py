@@ -1,4 +1,4 @@
-"""Stages that several runs have in common, trained once: a run begins where another left off at the end of a stage."""
+"""What a run takes over where the same code trained it: its own checkpoint, and stages in common with other runs."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from marsnb.errors import DataError
 from marsnb.files import write_whole
 from marsnb.methods._base import Method
 from marsnb.training.provenance import ONLY_REPORT, versions
-from marsnb.training.recorder import read_checkpoint
+from marsnb.training.recorder import Recorder, read_checkpoint
 from marsnb.training.spec import RunSpec
 
 FOLDER = "stages"
@@ -26,6 +26,27 @@ def _code() -> str:
     root = paths.ROOT / "marsnb"
     files = sorted(p for p in root.rglob("*.py") if p.relative_to(root).parts[0] not in ONLY_REPORT)
     return hashlib.sha256(b"".join(p.read_bytes() for p in files)).hexdigest()
+
+
+def trained_by(device: torch.device) -> str:
+    """What a checkpoint's numbers depend on besides its run: code, libraries and kind of device."""
+    return f"{_code()} {versions()} {device.type}"
+
+
+def forget_others(last: Path, by: str, label: str) -> None:
+    """Remove a run's checkpoint, and say so, where other code, libraries or another kind of device trained it.
+
+    Args:
+        last: the run's own checkpoint; there may be none.
+        by: what trains now; see `trained_by`.
+        label: what the display calls the run.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    if last.exists() and read_checkpoint(last)["callbacks"].get(Recorder.__qualname__, {}).get("by") != by:
+        print(f"{label}: {last} is of other code, libraries or another kind of device: trained anew", flush=True)
+        last.unlink()
 
 
 def stage_ends(spec: RunSpec, method: Method, fingerprint: str, device: torch.device, **how: Any) -> dict[int, Path]:

@@ -10,7 +10,6 @@ from marsnb.errors import RecipeError
 from marsnb.methods import methods_of
 from marsnb.methods._base import method_settings
 from marsnb.recipes import Profile, Row, load_profile, load_table
-from marsnb.training.schedule import PolySchedule, Schedule
 
 
 def _at_least_one(value: int) -> int:
@@ -86,7 +85,9 @@ class ClassificationSpec(RunSpec):
         batchnorm: ``train`` (statistics and affine part follow the data), ``labelled`` (so, but the statistics follow
             labelled images alone) or ``frozen`` (both stay as they came).
         batch_unlabelled: unlabelled images per step (paper: 16; class pairs are one per class, 24).
-        lr_head, lr_projection, lr_backbone, milestones, lr_decay: see ``Schedule``.
+        lr_head: rate of the linear head (paper: 1e-3).
+        lr_projection, lr_backbone: of the two contrastive heads and of the backbone (paper: 1e-6).
+        milestones, lr_decay: epochs at which every rate is multiplied by the second (paper: 20 and 25 of 30; 0.1).
         pretrain_steps: of MoCo v2 on the data's own images, where ``start`` is ``moco_mars``.
         train_on: labelled images that train: ``train``, or ``train+val`` (then ``val`` cannot be scored).
         evaluate: these splits are also scored each epoch.
@@ -112,17 +113,14 @@ class ClassificationSpec(RunSpec):
             raise ValueError("val is trained on: leave it out of evaluate")
         return self
 
-    @property
-    def schedule(self) -> Schedule:
-        """The learning rates."""
-        return Schedule(
-            lr_head=self.lr_head,
-            lr_projection=self.lr_projection,
-            lr_backbone=self.lr_backbone,
-            milestones=self.milestones,
-            decay=self.lr_decay,
-            weight_decay=self.weight_decay,
-        )
+    def factor(self, epoch: int) -> float:
+        """What the rates are multiplied by in ``epoch`` (counted from 0)."""
+        return self.lr_decay ** sum(epoch >= milestone for milestone in self.milestones)
+
+    def rates(self, epoch: int = 0) -> dict[str, float]:
+        """Rate of each parameter group in ``epoch``."""
+        rates = {"head": self.lr_head, "projection": self.lr_projection, "backbone": self.lr_backbone}
+        return {group: rate * self.factor(epoch) for group, rate in rates.items()}
 
 
 class SegmentationSpec(RunSpec):
@@ -133,7 +131,9 @@ class SegmentationSpec(RunSpec):
         decoder_channels, dropout: see ``Segmenter``.
         batchnorm: of the encoder; see ``Segmenter``.
         crop: whether training images are cropped besides being mirrored; a bank holds whole images.
-        lr, momentum, power: see ``PolySchedule``.
+        lr, power: SGD's rate (paper: 0.01), and the exponent by which it falls to 0 (not stated in the paper; 0.9, as
+            DeepLab introduced the policy).
+        momentum: of SGD (not stated in the paper; 0.9).
         curve_images: images of a split, evenly spread in time, that are scored after each epoch for the curves; all of
             it if ``None``. The numbers of the ledger are always those of the whole split.
     """
@@ -157,10 +157,9 @@ class SegmentationSpec(RunSpec):
             raise ValueError("a trunk's bank holds whole images: set crop to false")
         return self
 
-    @property
-    def schedule(self) -> PolySchedule:
-        """The learning rates."""
-        return PolySchedule(lr=self.lr, momentum=self.momentum, power=self.power, weight_decay=self.weight_decay)
+    def rate(self, done: float) -> float:
+        """The rate where ``done``, a share from 0 to 1, of the steps are done."""
+        return self.lr * (1.0 - min(max(done, 0.0), 1.0)) ** self.power
 
 
 SPECS: dict[str, type[RunSpec]] = {"classification": ClassificationSpec, "segmentation": SegmentationSpec}

@@ -9,8 +9,10 @@ from rich.table import Table
 from marsnb.data.streams import STREAMS
 from marsnb.methods import methods_of
 from marsnb.recipes import load_profile, load_table, profiles, trainable
+from marsnb.times import duration
 from marsnb.training import ledger
 from marsnb.training.cost import CLASSES, costs
+from marsnb.training.fairness import BASELINE
 from marsnb.training.running import running_runs
 from marsnb.training.spec import RunSpec, row_runs
 
@@ -19,8 +21,6 @@ TRAINING_IMAGES = {"classification": 5386, "segmentation": 9831}
 
 A machine with fewer pairs takes less: the estimate is of the whole data.
 """
-
-BASELINE = "cross_entropy"
 
 
 def steps_per_epoch(spec: RunSpec) -> int:
@@ -102,14 +102,6 @@ def seconds_of(spec: RunSpec, speeds: list[tuple[RunSpec, float]]) -> float:
     return float("nan")
 
 
-def clock(seconds: float) -> str:
-    """Hours and minutes, or ``?`` where unknown."""
-    if seconds != seconds:
-        return "?"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
-
-
 def status_table(profile: str | None = None) -> Table:
     """The state of every table in one profile, or in all, to print."""
     view = Table(title="Runs in the ledger")
@@ -121,8 +113,8 @@ def status_table(profile: str | None = None) -> Table:
                 continue
             s = state(table, scale)
             missing = int(s["runs"] - s["done"])
-            to_go = clock(s["to_go"]) if missing else ""
-            view.add_row(scale, table, f"{s['done']:.0f}", str(missing), clock(s["seconds"]), to_go)
+            to_go = duration(s["to_go"]) if missing else ""
+            view.add_row(scale, table, f"{s['done']:.0f}", str(missing), duration(s["seconds"]), to_go)
     return view
 
 

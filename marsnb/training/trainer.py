@@ -62,6 +62,16 @@ def make_trainer(
     )
 
 
+def fit(trainer: pl.Trainer, method: Any, batches: Any, **more: Any) -> None:
+    """``trainer.fit``, out of which Ctrl-C comes as such: Lightning makes an exit with code 1 of it."""
+    try:
+        trainer.fit(method, batches, **more)
+    except SystemExit as end:
+        if end.code == 1:
+            raise KeyboardInterrupt from None
+        raise
+
+
 def precision_on(device: torch.device, precision: str) -> str:
     """``auto`` is bfloat16 by autocast on a GPU that computes in it, else single precision."""
     if precision != "auto":

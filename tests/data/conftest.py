@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from marsnb.data import _http
+from marsnb.data import _http, _transfer
 from marsnb.data.ai4mars import AI4Mars
 from marsnb.data.fetch_ai4mars import BRIDGE
 from tests.fake.ai4mars import FakeAI4Mars, make_ai4mars
@@ -25,7 +25,8 @@ def navcam(tmp_path: Path) -> FakeAI4Mars:
 def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds the code would have slept."""
     seconds: list[float] = []
-    monkeypatch.setattr(_http, "sleep", seconds.append)
+    for module in (_http, _transfer):
+        monkeypatch.setattr(module, "sleep", seconds.append)
     return seconds
 
 

@@ -150,7 +150,7 @@ def test_colour_files_with_equal_channels_give_the_same(fake: FakeAI4Mars) -> No
 
 def test_decoded_once(fake: FakeAI4Mars) -> None:
     data = open_ai4mars()
-    images, masks = open_pairs(data.source, 8, workers=2)
+    images, masks = open_pairs(data.source, 8)
     assert (images.shape, masks.shape) == ((12, 8, 8, 1), (12, 8, 8))
     assert np.array_equal(masks[5], data.source.mask(5, 8)) and np.array_equal(images[5], data.source.decode(5, 8))
     for stem in fake.sols:

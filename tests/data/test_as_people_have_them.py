@@ -172,9 +172,12 @@ def test_unlabelled_names_in_lower_case_and_hidden_ones(fake: FakeMsl) -> None:
         shutil.copy(source, folder / name)
     shutil.copy(source, folder / "0042ML0000000000000500C00_DRCL.JPG")
     (folder / "._0042ML0000000000000500C00_DRCL.JPG").write_bytes(b"x")
-    found = open_folder(folder, exclude_frames={labelled[:22]})
-    assert sorted(found.names) == ["0041ml0000000000000500c00_drcl.jpg", "0042ML0000000000000500C00_DRCL.JPG"]
-    assert found.note == "2 of 5 images in pds-browse (left out: 1 hidden, 1 of labelled frames, 1 second copy)"
+    files, note = open_folder(folder, exclude_frames={labelled[:22]})
+    assert sorted(file.name for file in files) == [
+        "0041ml0000000000000500c00_drcl.jpg",
+        "0042ML0000000000000500C00_DRCL.JPG",
+    ]
+    assert note == "2 of 5 images in pds-browse (left out: 1 hidden, 1 of labelled frames, 1 second copy)"
 
 
 # where the tree lies

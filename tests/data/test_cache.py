@@ -47,9 +47,10 @@ def small_chunks(monkeypatch):
     monkeypatch.setattr(cache, "CHUNK", 3)  # so that seven images are three writes
 
 
-@pytest.mark.parametrize("workers", [1, 4, None])
-def test_order_and_pixels(workers):
-    array = open_cached(Counting(), SIZE, workers=workers)
+@pytest.mark.parametrize("cores", [1, 4, None])
+def test_order_and_pixels(cores, monkeypatch):
+    monkeypatch.setattr(cache.os, "cpu_count", lambda: cores)
+    array = open_cached(Counting(), SIZE)
     assert isinstance(array, np.memmap)
     assert (array.shape, array.dtype) == ((7, SIZE, SIZE, 3), np.uint8)
     np.testing.assert_array_equal(array, expected(7))

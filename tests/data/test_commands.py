@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from marsnb.data import fetch
+from marsnb.data import _http
 from marsnb.data.ai4mars import AI4Mars, find_tree, open_ai4mars
 from marsnb.data.commands import app
 from marsnb.data.msl import MSL
@@ -51,7 +51,7 @@ def test_verify_prints_problems_and_fails(fake: FakeMsl) -> None:
 
 
 def test_fetch_of_what_is_there_downloads_nothing(fake: FakeMsl, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch.requests, "Session", lambda: pytest.fail("went to the network"))
+    monkeypatch.setattr(_http.requests, "Session", lambda: pytest.fail("went to the network"))
     result = runner.invoke(app, ["fetch", "msl", "--quiet"])
     assert result.exit_code == 0
     assert str(fake.folder) in result.output

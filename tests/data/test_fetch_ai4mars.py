@@ -1,5 +1,6 @@
 """The download of a part of a large archive, from a server on this machine."""
 
+import io
 import mmap
 import zipfile
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from marsnb.data import _http
 from marsnb.data import fetch_ai4mars as fetcher
-from marsnb.data.ai4mars import AI4Mars, find_tree, open_ai4mars
+from marsnb.data.ai4mars import AI4Mars, cover_name, find_tree, open_ai4mars
 from marsnb.data.fetch_ai4mars import BRIDGE, DIRECTORY, TAIL, Member, fetch_ai4mars, read_directory
 from marsnb.errors import DataError
 from tests.fake.ai4mars import FakeAI4Mars, make_ai4mars, navcam_stem
@@ -83,6 +84,19 @@ def test_archive_of_more_than_4_gib(server: Archive, navcam: FakeAI4Mars, new_ro
     assert first_member(new_root).start > 2**32
     assert files(new_root) == expected(navcam)
     assert server.sent < 2**20
+
+
+def test_as_many_members_as_are_published(server: Archive, new_root: Path) -> None:
+    buffer, stems = io.BytesIO(), [navcam_stem(number) for number in range(18_127)]
+    wanted = [f"msl/ncam/{AI4Mars.images}/{stem}.JPG" for stem in stems]
+    wanted += [f"msl/ncam/{AI4Mars.labels}/{stem}.png" for stem in stems[:16_064]]
+    wanted += [f"msl/ncam/{place}/{cover_name(stem, word)}.png" for place, word in AI4Mars.covers for stem in stems]
+    with zipfile.ZipFile(buffer, "w") as opened:
+        for name in (*wanted, *(f"mer/images/{number}.JPG" for number in range(146_179 - len(wanted)))):
+            opened.writestr(name, b"")
+    server.publish(buffer.getvalue())
+    fetch_from(server, new_root, limit=1)
+    assert len(files(new_root)) == 2 and len(read_directory(new_root / TREE)[1]) == len(wanted)
 
 
 def test_directory_larger_than_the_first_request(

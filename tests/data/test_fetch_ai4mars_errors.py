@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from marsnb.data import _http
 from marsnb.data import fetch_ai4mars as fetcher
 from marsnb.data.ai4mars import AI4Mars, find_tree
 from tests.fake.ai4mars import FakeAI4Mars
@@ -49,25 +50,41 @@ def test_busy_server_is_waited_for(server: Archive, navcam: FakeAI4Mars, new_roo
 
 def test_gives_up_where_nothing_arrives(server: Archive, new_root: Path, waited: list[float]) -> None:
     server.plan = ["", *["cut"] * 100]
-    assert "download stopped at byte" in failing(server, new_root)
+    assert "stopped at byte" in failing(server, new_root)
     assert waited[-4:] == [1, 2, 4, 8]
     server.server_close()
     assert "check the network" in failing(server, new_root)
 
 
-@pytest.mark.parametrize(
-    "name", ["../evil.JPG", "msl/ncam/images/edr/../../../../../evil.JPG", "/tmp/evil.JPG", "link"]
-)
-def test_archive_that_climbs_out(server: Archive, new_root: Path, name: str) -> None:
-    buffer = io.BytesIO(server.content)
+def with_member(content: bytes, name: str) -> bytes:
+    """An archive with one more member, which is a link if its name says so."""
+    buffer = io.BytesIO(content)
     member = zipfile.ZipInfo(name)
-    if name == "link":
+    if "link" in name:
         member.create_system, member.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(buffer, "a") as opened:
         opened.writestr(member, b"../../etc")
-    server.publish(buffer.getvalue())
-    assert f"unsafe member '{name}'" in failing(server, new_root)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("name", ["../{}/evil.JPG", "C:/{}/evil.JPG", "{}/a\\..\\..\\evil.JPG", "{}/link.JPG"])
+def test_archive_that_climbs_out(server: Archive, new_root: Path, name: str) -> None:
+    server.publish(with_member(server.content, name.format("msl/ncam/images/edr")))
+    assert "unsafe member" in failing(server, new_root)
     assert not new_root.exists() and not list(new_root.parent.parent.rglob("evil.JPG"))
+
+
+@pytest.mark.parametrize("name", ["../evil.JPG", "msl/ncam/images/edr/../../evil.JPG", "/tmp/evil.JPG", "mer/link"])
+def test_odd_member_that_nobody_unpacks(server: Archive, navcam: FakeAI4Mars, new_root: Path, name: str) -> None:
+    server.publish(with_member(server.content, name))
+    fetch_from(server, new_root)
+    assert files(new_root) == expected(navcam)
+    assert not list(new_root.parent.parent.rglob("evil.JPG"))
+
+
+def test_members_that_swell(server: Archive, new_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_http, "MEMBERS", 9)
+    assert "far more than its images" in failing(server, new_root)
 
 
 def test_something_that_is_no_archive(server: Archive, new_root: Path) -> None:

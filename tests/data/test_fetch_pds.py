@@ -42,7 +42,7 @@ def test_images_manifest_and_what_is_left_out(archive: PdsArchive, tmp_path: Pat
     left_out = dict(line.split(" ", 1) for line in (folder / LEFT_OUT).read_text().splitlines())
     assert left_out == {archive.grey: "grey", archive.missing: "missing, HTTP 404"}
     assert f"{len(images) + 2} images, 0 of them" in said[0] and "MiB" in said[0] and "minutes" in said[0]
-    assert list(open_folder(folder).names) == sorted(f"{name}.JPG" for name in early(archive))
+    assert [file.name for file in open_folder(folder)[0]] == sorted(f"{name}.JPG" for name in early(archive))
 
 
 def test_nothing_is_asked_for_twice(archive: PdsArchive, tmp_path: Path) -> None:

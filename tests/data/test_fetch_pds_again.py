@@ -116,12 +116,19 @@ def test_fetch_verify_and_lists_from_the_command_line(archive: PdsArchive, tmp_p
     )
     archive.asked.clear()
     data = str(tmp_path / "b")
-    result = runner.invoke(app, [*pds, "--data", data, "--address", archive.url, "--list", str(listed)])
-    assert result.exit_code == 0 and "there are 12 products to take, not 34,000" in result.output
+    again = ["fetch", "pds", "--quiet", "--data", data, "--address", archive.url, "--list", str(listed)]
+    result = runner.invoke(app, again)  # the list's own last sol, and all of it
+    assert result.exit_code == 0 and "products to take" not in result.output
     assert "12 images, 0 of them in" in result.output and "images are in" in result.output
     assert len(archive.asked) == 12 and all(path.endswith(".JPG") for path, _, _ in archive.asked)
     result = runner.invoke(app, ["verify", "pds", "--data", data])
     assert result.exit_code == 0 and "images in pds-browse as its manifest.csv has them, 0 others" in result.output
+    archive.asked.clear()
+    result = runner.invoke(app, [*again, "--count", "40"])
+    assert result.exit_code == 0 and "there are 12 products to take, not 40" in result.output
+    assert not archive.asked
+    result = runner.invoke(app, [*again, "--thumbnails"])
+    assert isinstance(result.exception, DataError) and "leave --thumbnails out" in str(result.exception)
     gone = next(Path(data).rglob("*.JPG"))
     gone.unlink()
     result = runner.invoke(app, ["verify", "pds", "--data", data])

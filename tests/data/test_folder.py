@@ -9,6 +9,7 @@ from PIL import Image
 
 from marsnb import paths
 from marsnb.data import DATASETS
+from marsnb.data.cache import cache_path
 from marsnb.data.folder import split_of
 from marsnb.errors import DataError
 from marsnb.training.load import load_model
@@ -62,6 +63,36 @@ def test_every_image_once_and_hidden_or_other_files_never(tmp_path):
         assert names <= {more.source.names[i] for i in getattr(more, split).indices}
     (root / "rock" / "another.png").rename(root / "dune" / "another.png")
     assert DATASETS["folder"](path=root).fingerprint not in (data.fingerprint, more.fingerprint)
+
+
+def test_two_sets_of_equal_names_and_sizes_share_no_cache(tmp_path):
+    roots = [tmp_path / "raw", tmp_path / "clean"]
+    for root in roots:
+        for i in range(24):
+            picture(root / ("dune", "rock")[i % 2] / f"{i}.tif", i)
+            picture(tmp_path / "pool" / f"{i}.tif", i)
+    path = min((roots[1] / "rock").iterdir())
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 255]))
+    raw, clean = (DATASETS["folder"](path=root) for root in roots)
+    assert raw.source.fingerprint != clean.source.fingerprint and raw.fingerprint != clean.fingerprint
+    assert cache_path(raw.source, 16) != cache_path(clean.source, 16)
+    path.write_bytes(content)  # edited in place
+    assert DATASETS["folder"](path=roots[1]).fingerprint == raw.fingerprint
+    before = DATASETS["folder"](path=roots[0], unlabelled=tmp_path / "pool").unlabelled.fingerprint
+    (tmp_path / "pool" / "3.tif").write_bytes((tmp_path / "pool" / "4.tif").read_bytes())
+    assert DATASETS["folder"](path=roots[0], unlabelled=tmp_path / "pool").unlabelled.fingerprint != before
+
+
+@pytest.mark.parametrize("within", ["", "train"])
+def test_hidden_folders_and_those_of_macos_are_passed_over(tmp_path, within):
+    for split in ("train", "val", "test") if within else ("",):
+        tree(tmp_path, 12, split)
+    names = DATASETS["folder"](path=tmp_path).source.names
+    for place in (".thumbnails", "dune/.cache", "dune/a/.b/c", "__MACOSX/dune", "rock/__MACOSX"):
+        picture(tmp_path / (within if "/" in place else "") / place / "x.png", 9)
+    picture(tmp_path / "__MACOSX" / "y.png", 9)
+    assert DATASETS["folder"](path=tmp_path).source.names == names
 
 
 def test_a_tree_that_is_split_stays_so(tmp_path):

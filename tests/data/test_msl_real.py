@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from marsnb.data.base import ClassificationData, LabelledList
-from marsnb.data.msl import MSL, open_msl, parse_name, read_tree
-from marsnb.data.verify import paper_table1, table1
+from marsnb.data.msl import MSL, open_msl, paper_table1, parse_name, read_tree
+from marsnb.data.verify import table1
 from tests.fake.msl import CONFLICT
 
 

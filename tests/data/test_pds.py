@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from marsnb.data._images import ImageFiles, image_files
 from marsnb.data.pds import open_folder, parse_name
 from marsnb.errors import DataError
 from tests.fake.msl import product_name, write_image
@@ -17,16 +18,21 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "pds"
 
 
+def images_of(folder: Path, **options: object) -> tuple[ImageFiles, str]:
+    files, note = open_folder(folder, **options)  # type: ignore[arg-type]
+    return image_files(files, "put a good copy there"), note
+
+
 def test_walks_into_subfolders_and_takes_both_endings(folder: Path) -> None:
-    images = open_folder(folder)
+    images, note = images_of(folder)
     assert len(images.names) == len(set(images.names)) == 6
     assert {Path(name).suffix for name in images.names} == {".JPG", ".jpg"}
     assert list(images.names) == sorted(images.names)
-    assert images.note == "6 of 6 images in pds"
+    assert note == "6 of 6 images in pds"
 
 
 def test_decodes_after_pickling(folder: Path) -> None:
-    images = pickle.loads(pickle.dumps(open_folder(folder)))
+    images = pickle.loads(pickle.dumps(images_of(folder)[0]))
     for index in range(len(images.names)):
         image = images.decode(index, 12)
         assert image.shape == (12, 12, 3)
@@ -34,22 +40,19 @@ def test_decodes_after_pickling(folder: Path) -> None:
 
 
 def test_leaves_out_frames_and_their_twins(folder: Path) -> None:
-    name = open_folder(folder).names[1]
+    name = images_of(folder)[0].names[1]
     twin = name.replace("C01_", "I01_")
     write_image(folder / twin, 1)
-    images = open_folder(folder, exclude_frames={parse_name(name).frame})
+    images, note = images_of(folder, exclude_frames={parse_name(name).frame})
     assert not {name, twin} & set(images.names)
-    assert images.note == "5 of 7 images in pds (left out: 2 of labelled frames)"
+    assert note == "5 of 7 images in pds (left out: 2 of labelled frames)"
 
 
-def test_leaves_out_late_sols_and_greyscale(folder: Path) -> None:
-    early = open_folder(folder, max_sol=OLD_SOL)
+def test_leaves_out_late_sols(folder: Path) -> None:
+    early, note = images_of(folder, max_sol=OLD_SOL)
     assert {parse_name(name).sol for name in early.names} == {OLD_SOL}
-    assert early.note == "3 of 6 images in pds (left out: 3 after sol 40)"
-    assert len(open_folder(folder, max_sol=NEW_SOL)) == 6
-    colour = open_folder(folder, drop_gray=True)
-    assert "D" not in {parse_name(name).product_type for name in colour.names}
-    assert colour.note == "5 of 6 images in pds (left out: 1 greyscale)"
+    assert note == "3 of 6 images in pds (left out: 3 after sol 40)"
+    assert len(open_folder(folder, max_sol=NEW_SOL)[0]) == 6
 
 
 def test_leaves_out_what_it_cannot_name_and_second_copies(folder: Path) -> None:
@@ -58,16 +61,19 @@ def test_leaves_out_what_it_cannot_name_and_second_copies(folder: Path) -> None:
     shutil.copy(copied, folder / "again" / copied.name)
     shutil.copy(copied, folder / "holiday.jpg")
     (folder / "readme.txt").write_text("not an image")
-    images = open_folder(folder)
-    assert images.note == "6 of 8 images in pds (left out: 1 not in the PDS naming, 1 second copy)"
+    for place in (".thumbnails", "__MACOSX"):
+        (folder / place).mkdir()
+        write_image(folder / place / product_name(1, 1), 3)
+    _, note = open_folder(folder)
+    assert note == "6 of 10 images in pds (left out: 2 hidden, 1 not in the PDS naming, 1 second copy)"
 
 
 def test_fingerprint_follows_names_and_sizes(folder: Path) -> None:
-    first = open_folder(folder).fingerprint
-    assert open_folder(folder).fingerprint == first
-    assert open_folder(folder, max_sol=OLD_SOL).fingerprint != first
+    first = images_of(folder)[0].fingerprint
+    assert images_of(folder)[0].fingerprint == first
+    assert images_of(folder, max_sol=OLD_SOL)[0].fingerprint != first
     write_image(folder / product_name(1, 1), 3)
-    assert open_folder(folder).fingerprint != first
+    assert images_of(folder)[0].fingerprint != first
 
 
 def test_missing_and_empty_folder(folder: Path, tmp_path: Path) -> None:
@@ -78,7 +84,7 @@ def test_missing_and_empty_folder(folder: Path, tmp_path: Path) -> None:
 
 
 def test_damaged_image_names_its_file(folder: Path) -> None:
-    images = open_folder(folder)
+    images, _ = images_of(folder)
     path = next(folder.rglob(images.names[0]))
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DataError, match=f"{path.name} is damaged .*good copy") as error:
@@ -88,6 +94,6 @@ def test_damaged_image_names_its_file(folder: Path) -> None:
 
 @pytest.mark.real_data("pds-browse")
 def test_real_folder(real_data: Path) -> None:
-    images = open_folder(real_data / "pds-browse")
-    assert images.note == "2,765 of 2,765 images in pds-browse"
+    images, note = images_of(real_data / "pds-browse")
+    assert note == "2,765 of 2,765 images in pds-browse"
     assert images.decode(2000, 64).shape == (64, 64, 3)

@@ -48,7 +48,7 @@ def test_all_images_are_scored_in_their_order_however_many(monkeypatch: pytest.M
 
 def test_scores_find_the_damage_of_synthetic_mars() -> None:
     data = DATASETS["synthetic"](train=240, test=120, unlabelled=0)
-    scores = quality.quality(open_cached(data.source, 48, workers=1))
+    scores = quality.quality(open_cached(data.source, 48))
     damage = np.array(data.source.damage)  # type: ignore[attr-defined]
     for kind, score, sign in (("over-exposed", "exposure", 1), ("colour channel", "colour", 1)):
         assert (sign * scores.loc[damage == kind, score]).median() > (sign * scores.loc[damage == "", score]).median()

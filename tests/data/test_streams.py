@@ -13,8 +13,7 @@ each_stream = pytest.mark.parametrize("name", list(STREAMS))
 
 
 def drawn(stream: Stream, steps: range, seed=0, batch=16):
-    labels = None if stream.source == "unlabelled" else LABELS
-    return list(batches(stream, labels, N, batch, steps, seed))
+    return list(batches(stream, LABELS, N, batch, steps, seed))
 
 
 @pytest.mark.parametrize("batch", [1, 7, 10, 16, 150])

@@ -12,13 +12,13 @@ import pytest
 from marsnb.data import DATASETS
 from marsnb.data._synthetic import outlines, resize
 from marsnb.data._synthetic_drawing import COLOURS, DAMAGE, scenes
+from marsnb.data.msl import MSL
+from marsnb.data.pds import parse_name
 from marsnb.data.synthetic import (
     CLASSES,
-    PROTOCOLS,
     TABLE1,
     SyntheticSource,
     counts_like_table1,
-    frame_of,
     open_synthetic,
 )
 from marsnb.errors import DataError
@@ -83,7 +83,7 @@ def test_counts_follow_table1(split, total):
         assert list(counts) == paper
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", MSL.protocols)
 @pytest.mark.parametrize("seed", [0, 3])
 def test_every_protocol_splits_all_images(protocol, seed):
     mars = open_synthetic(protocol, seed=seed)
@@ -106,14 +106,14 @@ def test_every_protocol_splits_all_images(protocol, seed):
 
 def test_frames_have_twins_and_by_frame_keeps_them_together(mars):
     def shared(data):
-        train, val = ({frame_of(data.source.names[i]) for i in part.indices} for part in (data.train, data.val))
+        train, val = ({parse_name(data.source.names[i]).frame for i in part.indices} for part in (data.train, data.val))
         return len(train & val)
 
-    frames = [frame_of(name) for name in mars.source.names]
+    frames = [parse_name(name).frame for name in mars.source.names]
     assert len(frames) - len(set(frames)) > 100
     assert shared(mars) == 0
     assert shared(open_synthetic("paper")) > 0
-    assert not set(frames) & {frame_of(name) for name in mars.unlabelled.names}
+    assert not set(frames) & {parse_name(name).frame for name in mars.unlabelled.names}
 
 
 def test_groups_are_frames(mars):
@@ -160,7 +160,7 @@ def test_fingerprint_follows_protocol_and_counts(mars):
 
 def test_twins_show_one_scene(mars):
     names, labels = mars.source.names, mars.source.labels
-    full = next(i for i in range(len(names) - 1) if frame_of(names[i]) == frame_of(names[i + 1]))
+    full = next(i for i in range(len(names) - 1) if parse_name(names[i]).frame == parse_name(names[i + 1]).frame)
     assert labels[full] == labels[full + 1]
     a, b = (mars.source.decode(i, 24).astype(float) for i in (full, full + 1))
     stranger = next(i for i in range(len(names)) if labels[i] != labels[full])

@@ -105,10 +105,10 @@ def test_any_size(data: SegmentationData) -> None:
 
 def test_pairs_are_cached_and_counted() -> None:
     small = open_synthetic_terrain(train=4, test=4)
-    images, masks = open_pairs(small.source, 32, workers=1)
+    images, masks = open_pairs(small.source, 32)
     assert images.shape == (8, 32, 32, 1) and masks.shape == (8, 32, 32)
     assert (images[2] == small.source.decode(2, 32)).all() and (masks[2] == small.source.mask(2, 32)).all()
-    counts = pixel_counts(small.source, 4, workers=1)
+    counts = pixel_counts(small.source, 4)
     assert counts.sum(axis=1).tolist() == [128 * 128] * 8
     assert counts[2, -1] == (small.source.mask(2, None) == UNLABELLED).sum()
 

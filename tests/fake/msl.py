@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from marsnb import paths
-from marsnb.data import verify
+from marsnb.data import msl, verify
 from marsnb.data.make_splits import write_splits
 from marsnb.data.msl import MSL
 
@@ -43,7 +43,7 @@ class FakeMsl:
 
     @property
     def counts(self) -> dict[str, tuple[int, int]]:
-        """Class to (train and val, test), as ``verify.paper_table1`` gives them."""
+        """Class to (train and val, test), as ``paper_table1`` gives them."""
         test = Counter(self.labels["test"].values())
         rest = Counter([*self.labels["train"].values(), *self.labels["val"].values()])
         return {name: (rest[label], test[label]) for label, name in enumerate(MSL.class_names)}
@@ -53,7 +53,8 @@ class FakeMsl:
         counts, splits = self.counts, self.splits
         patch.setenv("MARSNB_DATA", str(self.root))
         patch.setattr(paths, "splits", lambda: splits)
-        patch.setattr(verify, "paper_table1", lambda: counts)
+        for module in (msl, verify):
+            patch.setattr(module, "paper_table1", lambda: counts)
         patch.setattr(MSL, "files", len(list((self.folder / MSL.images).iterdir())))
 
     def pack(self, archive: Path, *, layout: str = "folder") -> Path:

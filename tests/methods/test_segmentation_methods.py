@@ -9,7 +9,6 @@ from marsnb.losses.element_wise import element_wise
 from marsnb.methods.segmentation._parts import MaskBatch
 from marsnb.methods.segmentation.semi_supervised import filled_share
 from marsnb.models.pseudo_labels import merge_pseudo_labels
-from marsnb.training.schedule import PolySchedule
 from marsnb.training.segmentation import build_method
 from marsnb.training.spec import make_spec
 
@@ -127,4 +126,3 @@ def test_the_rate_is_annealed_step_by_step_and_begins_anew(monkeypatch):
     assert rates[0] == rates[10] == rates[20] == 0.01
     assert rates[:10] == sorted(rates[:10], reverse=True)
     assert rates[9] == pytest.approx(0.01 * 0.1**0.9)
-    assert PolySchedule().rate(1.0) == 0

@@ -9,8 +9,11 @@ from pydantic import ValidationError
 from marsnb import paths
 from marsnb.data.base import ClassificationData, LabelledList
 from marsnb.errors import RecipeError, TrainingError
+from marsnb.methods.pretraining.moco import MoCo
 from marsnb.models.backbones import build_backbone
+from marsnb.processes import stoppable
 from marsnb.training import pretrain
+from marsnb.training.classification import fingerprint_of
 from marsnb.training.pretrain import PretrainSpec, moco_mars_weights, open_pool, start_before
 from marsnb.training.spec import ClassificationSpec
 
@@ -123,9 +126,10 @@ def test_no_test_image_and_no_other_split_is_seen(tmp_path, monkeypatch):
 
 def test_the_file_name_covers_what_decides_the_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(pretrain, "_pretrain", lambda *_: {"x": torch.zeros(1)})
+    monkeypatch.setenv("HOME", str(tmp_path))
     start = tmp_path / "start.pt"
     start.write_bytes(b"1")
-    by_file = SPEC.model_copy(update={"start": f"moco_mars:{start}"})
+    by_file = SPEC.model_copy(update={"start": "moco_mars:~/start.pt"})
     data = tiny_data()
     calls = [
         (SPEC, data, BUDGET),
@@ -147,6 +151,24 @@ def test_the_file_name_covers_what_decides_the_weights(tmp_path, monkeypatch):
     # what comes after pretraining is not in it
     later = SPEC.model_copy(update={"method": "inter_class", "lr_head": 1.0, "epochs": 99, "batchnorm": "frozen"})
     assert moco_mars_weights(later, data, CPU, BUDGET) == found[0]
+
+
+def test_a_start_file_behind_the_colon_is_part_of_the_runs_id(tmp_path):
+    start, data, found = tmp_path / "start.pt", tiny_data(), set()
+    for content in (b"1", b"2"):
+        start.write_bytes(content)
+        found.add(fingerprint_of(SPEC.model_copy(update={"start": f"moco_mars:{start}"}), data))
+    assert len(found) == 2
+
+
+def test_an_interrupt_is_raised_as_such(monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MoCo, "training_step", interrupt)
+    with pytest.raises(KeyboardInterrupt), stoppable():  # which gives back the signal that Lightning takes away
+        weights()
+    assert [p.suffix for p in (paths.runs() / "weights").iterdir()] == [".lock"]
 
 
 def test_without_unlabelled_images_it_trains_on_the_labelled():

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -11,14 +12,16 @@ import psutil
 import pytest
 import yaml
 
-from marsnb import paths, results
-from marsnb.errors import TrainingError
+from marsnb import cli, paths, results
+from marsnb.errors import RecipeError, TrainingError
+from marsnb.forked import Forked
 from marsnb.recipes import load_table
 from marsnb.training import ledger, queue
 from marsnb.training.queue import RETRIES, Ended, How, Workers, jobs_of, run_queue
+from marsnb.training.run import run_table
 from marsnb.training.running import in_epoch, running, running_runs
 from marsnb.training.status import running_table
-from tests.forked import Forked, start
+from tests.forked import in_a_process, start
 
 ROWS = ["baseline", "final"]
 TINY = {
@@ -68,6 +71,7 @@ class Scripted(Workers):
         return [Ended(job, end or "", died=end == KILLED, lines=lines)]
 
 
+STOPPED = "marsnb: stopped; what was measured is kept, and the same command goes on from there\n"
 KILLED = "its process was killed (9)"
 
 
@@ -75,6 +79,18 @@ def tiny_recipes():
     """Take the recipes from the folder that the test made."""
     folder = Path(os.environ["TINY_RECIPES"])
     paths.recipes = lambda: folder
+
+
+class Tiny(Forked):
+    """The commands of a queue as forks on one thread, with the recipes that the test made."""
+
+    def __init__(self, environment, folder):
+        super().__init__(environment | {"OMP_NUM_THREADS": "1"}, folder)
+
+    def start(self, name, command, errors):
+        python, flag, code, *words = command
+        code = f"from tests.training.test_queue import tiny_recipes; tiny_recipes(); {code}"
+        super().start(name, [python, flag, code, *words], errors)
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +128,20 @@ def test_seed_0_of_every_row_comes_first_and_each_run_once():
     assert len(jobs_of(["all"], "paper", None, [0, 1, 2])) > 200
 
 
+@pytest.mark.parametrize(
+    ("table", "rows", "profile", "said"),
+    [
+        (3, ["alexnet"], "lite", r"table03 has no row 'alexnet' at lite \(ImageNet weights need a download\)"),
+        ("choice", None, "smoke", "choice is of profile lite: give --profile lite"),
+    ],
+)
+def test_what_a_profile_does_not_run_is_named(table, rows, profile, said):
+    for call in (lambda: jobs_of([table], profile, rows, [0]), lambda: run_table(table, profile, rows=rows)):
+        with pytest.raises(RecipeError, match=said):
+            call()
+    assert ledger.read(profile).empty
+
+
 def test_one_by_one_says_each_run_and_skips_what_is_measured(one_by_one, monkeypatch):
     lines, said, (book, _), environment = one_by_one
     assert said[0].startswith("2 runs: 0 in the ledger, 2 to go")
@@ -128,7 +158,7 @@ def test_one_by_one_says_each_run_and_skips_what_is_measured(one_by_one, monkeyp
 
 
 def test_side_by_side_is_equal_and_a_failing_run_is_named(one_by_one, monkeypatch):
-    monkeypatch.setattr(queue, "Processes", lambda *given: Forked(*given, before=tiny_recipes))
+    monkeypatch.setattr(queue, "Processes", Tiny)
     _, _, expected, _ = one_by_one
     jobs = jobs_of([4], "smoke", ROWS, [0])
     wrong = queue.replace(jobs[0], row="nothing", spec=jobs[0].spec.model_copy(update={"epochs": 9}))
@@ -208,25 +238,31 @@ def test_ended_from_outside_it_takes_its_runs_along(number):
     assert len(gone) == 2 and not alive
 
 
-def test_ended_by_sigterm_while_it_trains_it_says_so_and_goes_on_from_there(one_by_one):
+@pytest.mark.parametrize(
+    ("number", "code", "said"), [(signal.SIGTERM, 143, ""), (signal.SIGINT, 130, STOPPED)], ids=["SIGTERM", "SIGINT"]
+)
+def test_ended_while_it_trains_it_says_so_and_goes_on_from_there(number, code, said, one_by_one, tmp_path):
     shutil.copytree(Path(one_by_one[3]["MARSNB_RUNS"]) / "cache", paths.cache())
-    whole, deadline = start(one), time.monotonic() + 60
+    whole, deadline = start(one, tmp_path / "said"), time.monotonic() + 60
     while not any(told["epoch"] for told in running_runs()) and time.monotonic() < deadline:
         time.sleep(0.005)
-    os.kill(whole.pid, signal.SIGTERM)
+    os.kill(whole.pid, number)
     whole.join(30)
-    assert whole.exitcode == 143
+    assert (whole.exitcode, (tmp_path / "said").read_text()) == (code, said)
     assert ledger.read("smoke").empty and not running_runs()
-    one()
+    assert in_a_process(one, tmp_path / "said") == 0
     ours, expected = (
         frame.set_index(["run_id", "split", "metric"])["value"] for frame in (content()[0], one_by_one[2][0])
     )
     assert ours.equals(expected[expected.index.isin(ours.index)]) and len(ours)
 
 
-def one():
+def one(errors):
+    """The command for one run."""
     tiny_recipes()
-    run_queue(jobs_of([4], "smoke", ["final"], [0]), HOW)
+    sys.argv = ["marsnb", "run", "--table", "4", "--row", "final", "--seed", "0", "--device", "cpu"]
+    sys.stderr = errors.open("w", buffering=1)
+    cli.main()
 
 
 def test_again_stands_beside_the_first_measurement(one_by_one, monkeypatch, tmp_path):

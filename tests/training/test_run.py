@@ -2,16 +2,19 @@
 
 import os
 import signal
+import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import pytorch_lightning as pl
 import torch
 
-from marsnb import paths
+from marsnb import memory, paths
 from marsnb.data import bank
 from marsnb.errors import DataError, RecipeError, TrainingError
 from marsnb.files import locked
@@ -219,9 +222,26 @@ def test_checkpoints_hold_no_code():
     assert content["epoch"] == 0
 
 
-def test_an_absent_device_is_named():
+def test_a_run_leaves_no_model_in_memory_and_its_peak_is_its_own(monkeypatch):
+    large = np.ones(2**27)  # 1 GiB, before the run
+    del large
+    before, seen = memory.peak_memory(), []
+    begun = Recorder.on_train_start
+    started = lambda self, trainer, module: (seen.append(weakref.ref(module)), begun(self, trainer, module))  # noqa: E731
+    monkeypatch.setattr(Recorder, "on_train_start", started)
+    result = run(tiny(epochs=1), "smoke", device="cpu")
+    assert len(seen) == 1 and seen[0]() is None
+    assert sys.platform != "linux" or result.metrics["peak_memory"].max() < before
+
+
+def test_an_absent_device_is_named(monkeypatch):
     with pytest.raises(TrainingError, match="choose one from auto, cpu"):
         pick_device("tpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert pick_device("cuda:0") == torch.device("cuda", 0)
+    with pytest.raises(TrainingError, match="device 'cuda:7' is not on this machine"):
+        pick_device("cuda:7")
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,16 @@ from marsnb.data.base import LabelledList
 from marsnb.errors import TrainingError
 from marsnb.training.batches import Arrays, Batches
 from marsnb.training.classification import build_method
-from marsnb.training.schedule import Schedule
-from marsnb.training.spec import make_spec
+from marsnb.training.spec import ClassificationSpec, SegmentationSpec, make_spec
+
+
+def of(**rates):
+    """A spec with these rates."""
+    return ClassificationSpec(dataset="d", image_size=32, method="m", backbone="b", start="s", **rates)
 
 
 def test_the_papers():
-    schedule = Schedule()
+    schedule = of()
     expected = {0: 1.0, 19: 1.0, 20: 0.1, 24: 0.1, 25: 0.01, 29: 0.01}
     for epoch, factor in expected.items():
         assert schedule.factor(epoch) == pytest.approx(factor)
@@ -25,20 +29,26 @@ def test_the_papers():
 
 
 def test_each_group_has_its_own_rate():
-    schedule = Schedule(lr_head=1.0, lr_projection=2.0, lr_backbone=3.0, milestones=(2, 2, 4), decay=0.5)
+    schedule = of(lr_head=1.0, lr_projection=2.0, lr_backbone=3.0, milestones=(2, 2, 4), lr_decay=0.5)
     assert schedule.rates(1) == {"head": 1.0, "projection": 2.0, "backbone": 3.0}
     assert schedule.rates(2) == {"head": 0.25, "projection": 0.5, "backbone": 0.75}  # twice at one epoch
     assert schedule.rates(4) == {"head": 0.125, "projection": 0.25, "backbone": 0.375}
 
 
 def test_no_milestones_no_decay():
-    assert Schedule(milestones=()).rates(1000) == Schedule(milestones=()).rates(0)
+    assert of(milestones=()).rates(1000) == of(milestones=()).rates(0)
 
 
 def test_rates_never_rise():
-    factors = [Schedule(milestones=(1, 3, 7)).factor(epoch) for epoch in range(10)]
+    factors = [of(milestones=(1, 3, 7)).factor(epoch) for epoch in range(10)]
     assert factors == sorted(factors, reverse=True)
     assert len(set(factors)) == 4
+
+
+def test_segmentations_rate_falls_to_nothing():
+    spec = SegmentationSpec(dataset="d", image_size=32, method="m", backbone="b", start="s")
+    assert (spec.rate(0.0), spec.rate(1.0), spec.rate(2.0)) == (0.01, 0, 0)
+    assert spec.rate(0.5) == pytest.approx(0.01 * 0.5**0.9)
 
 
 class Watch(pl.Callback):

@@ -105,13 +105,16 @@ def test_the_split_is_scored_by_one_matrix_not_by_the_mean_over_images():
 def test_interval_is_the_bootstrap_of_summed_matrices():
     generator = np.random.default_rng(0)
     scores = SegmentationScores(generator.integers(0, 50, (40, 3, 3)) + 100 * np.eye(3, dtype=np.int64))
-    low, high = scores.interval("miou", draws=2000)
+    resampled = scores.resampled(2000)
+    low, high = np.quantile(summarise(resampled, "miou"), (0.025, 0.975))
     assert low < scores.value("miou") < high
-    assert (low, high) == scores.interval("miou", draws=2000)
+    assert np.array_equal(resampled, scores.resampled(2000))
+    metrics = scores.metrics(("a", "b", "c"))
+    assert (metrics["miou_low"][0], metrics["miou_high"][0]) == pytest.approx((low, high), abs=0.002)
     slow = [float(summarise(scores.matrices[generator.integers(0, 40, 40)].sum(axis=0), "miou")) for _ in range(2000)]
     assert (low, high) == pytest.approx(tuple(np.quantile(slow, (0.025, 0.975))), abs=0.004)
     alike = SegmentationScores(np.repeat(HAND[None], 5, axis=0))
-    assert alike.interval("facc", draws=50) == pytest.approx((alike.value("facc"),) * 2)
+    assert summarise(alike.resampled(50), "facc") == pytest.approx(alike.value("facc"))
 
 
 def test_metrics_by_name():

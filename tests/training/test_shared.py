@@ -7,7 +7,7 @@ import torch
 from marsnb import paths
 from marsnb.methods.segmentation.cross_entropy import CrossEntropy
 from marsnb.methods.segmentation.semi_supervised import SemiSupervised
-from marsnb.training import segmentation
+from marsnb.training import segmentation, shared
 from marsnb.training.run import make_spec, run
 from marsnb.training.shared import FOLDER, stage_ends
 
@@ -80,6 +80,31 @@ def test_another_seed_and_a_run_again_train_all_of_their_stages(steps_taken):
     assert len(steps_taken) - before == 2
     run(make_spec(**TINY, method="semi_supervised", settings={"threshold": 0.3}), "smoke", device="cpu", again=True)
     assert len(steps_taken) - before == 2 + 6
+
+
+@pytest.mark.parametrize("changed", [None, "_code", "versions"])
+def test_only_what_the_same_code_trained_counts_in_another_ledger(changed, steps_taken, monkeypatch, tmp_path, capsys):
+    first, _, every = trained("cross_entropy", {}, steps_taken)
+    capsys.readouterr()
+    monkeypatch.setenv("MARSNB_FIGURES", str(tmp_path / "empty"))
+    if changed:
+        monkeypatch.setattr(shared, changed, lambda: "other")
+    result, _, taken = trained("cross_entropy", {}, steps_taken)
+    same = ["split", "metric", "value", "n"]
+    pd.testing.assert_frame_equal(result.metrics[same], first.metrics[same], check_exact=True)
+    said = "last.ckpt is of other code, libraries or another kind of device: trained anew"
+    assert (taken, capsys.readouterr().out.count(said)) == ((every, 1) if changed else (0, 0))
+    assert trained("cross_entropy", {}, steps_taken, seed=1)[2] == every and said not in capsys.readouterr().out
+
+
+def test_only_code_that_numbers_depend_on_counts(monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    found = []
+    for name in ("marsnb/models/a.py", "notebooks/a.py", "marsnb/results/a.py", "marsnb/cli.py", "marsnb/models/b.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x = 1")
+        found.append(shared._code.__wrapped__())
+    assert found[0] == found[1] == found[2] == found[3] != found[4]
 
 
 def test_a_damaged_stage_is_trained_again(steps_taken):

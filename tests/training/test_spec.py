@@ -59,9 +59,8 @@ def test_the_papers_settings():
         assert (resolved.lr_head, resolved.lr_projection, resolved.lr_backbone) == (1e-3, 1e-6, 1e-6)
         assert (resolved.batch_labelled, resolved.batch_unlabelled) == (16, 16)
         assert (resolved.weight_decay, resolved.batchnorm, resolved.settings) == (0, "labelled", {})
-    rates = spec().schedule
-    assert (rates.lr_head, rates.lr_projection, rates.lr_backbone) == (1e-3, 1e-6, 1e-6)
-    assert (rates.milestones, rates.decay) == ((20, 25), 0.1)
+    assert spec().rates() == {"head": 1e-3, "projection": 1e-6, "backbone": 1e-6}
+    assert (spec().milestones, spec().lr_decay) == ((20, 25), 0.1)
 
 
 def test_rows_that_are_one_run_share_it():

@@ -16,7 +16,7 @@ from marsnb.models.classifier import Classifier
 
 
 class Schedule(Protocol):
-    """Learning rates as a function of the epoch (``marsnb.training.schedule``)."""
+    """Learning rates as a function of the epoch (a run's spec has it, ``marsnb.training.spec``)."""
 
     @property
     def weight_decay(self) -> float:

@@ -14,7 +14,7 @@ from marsnb.models.segmenter import Segmenter
 
 
 class PolySchedule(Protocol):
-    """Learning rate as a function of the share of steps done (``marsnb.training.schedule``)."""
+    """Learning rate as a function of the share of steps done (a run's spec has it, ``marsnb.training.spec``)."""
 
     @property
     def momentum(self) -> float:
