@@ -66,44 +66,51 @@ def _measured(key: str) -> str:
     head = recipes.load_table(key)
     name = f"Table {head.table}. " if isinstance(head.table, int) else ""
     frame = summary(table(head.table, SHOWN))
-    texts, said, notes = readable(frame), caption(frame, SHOWN), ""
+    texts, said = readable(frame), caption(frame, SHOWN)
     if frame["metric"].nunique() > 1:
-        texts, notes = _side_by_side(texts)
+        texts = _side_by_side(texts)
         if frame["paper"].notna().any():
             said += " Each cell: the paper's number / the measured one (their distance)."
+    texts, notes = _noted(texts)
     text = [f"({key})=", f"## {name}{head.title}", "", *_drawn_in(head.table)]
     text += [f"{head.note.strip()} {said}".strip(), ""]
     return "\n".join([*text, _pipes(texts), "", notes, ""])
 
 
-def _side_by_side(texts: Any) -> tuple[Any, str]:
-    """A table of several metrics as wide as a page: a column for each, and the remarks as notes below.
+def _side_by_side(texts: Any) -> Any:
+    """A table of several metrics as wide as a page: a column for each, mIoU first.
 
     Args:
         texts: what `results.readable` gives.
 
     Returns:
-        The table, mIoU first, with the paper's number, the measured one and their distance in one cell; and the notes.
+        The table with the paper's number, the measured one and their distance in one cell.
     """
-    found = texts[[name for name in ("Category", "Method") if name in texts]].copy()
     metrics = dict.fromkeys(name.partition(", ")[0] for name in texts if ", " in name)
+    columns = {}
     for metric in sorted(metrics, key=lambda name: name != "mIoU"):
         measured = texts[f"{metric}, measured"].str.replace(r" (?=[±\[])", "<br>", regex=True)
         printed = texts.get(f"{metric}, paper", [""] * len(texts))
         off = texts.get(f"{metric}, difference", [""] * len(texts))
-        found[metric] = [
+        columns[metric] = [
             " / ".join(filter(None, both)) + f"<br>({gap})" * bool(gap)
             for *both, gap in zip(printed, measured, off, strict=True)
         ]
-    notes: dict[str, int] = {}
+    named = [name for name in ("Category", "Method") if name in texts]
+    kept = [name for name in ("n", "remarks") if name in texts]
+    return texts[named].assign(**columns).join(texts[kept])
+
+
+def _noted(texts: Any) -> tuple[Any, str]:
+    """A table whose remarks stand below it, each once, with its number behind the methods that it is about."""
+    found, notes = texts.drop(columns="remarks", errors="ignore"), dict[str, int]()
     for row, remarks in texts.get("remarks", texts["Method"].iloc[:0]).items():
         marks = [str(notes.setdefault(one, len(notes) + 1)) for one in filter(None, remarks.split("; "))]
         found.loc[row, "Method"] += f" <sup>{', '.join(marks)}</sup>" if marks else ""
-    below = "  \n".join(f"<sup>{number}</sup> {note}" for note, number in notes.items())
-    return found.assign(n=texts["n"]), below
+    return found, "  \n".join(f"<sup>{number}</sup> {note}" for note, number in notes.items())
 
 
-WORDS = ("Category", "Method", "remarks")
+WORDS = ("Category", "Method")
 """Columns of a table that hold words; the others are numbers, which stay on one line."""
 
 

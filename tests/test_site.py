@@ -276,7 +276,7 @@ def test_a_table_of_several_metrics_is_as_wide_as_a_page() -> None:
         pd.DataFrame(rows | first | ran | {"metric": m, "mean": [v, np.nan, np.nan], "paper": [p, p, np.nan]})
         for m, v, p in of
     ]
-    texts, notes = pages._side_by_side(results.readable(pd.concat(parts)))
+    texts, notes = pages._noted(pages._side_by_side(results.readable(pd.concat(parts))))
     assert list(texts) == ["Category", "Method", "mIoU", "ACC", "n"]
     assert list(texts["mIoU"]) == ["71.00 / 70.00<br>± 0.50", "71.00 / not run", "not run"]
     assert list(texts["Method"]) == ["A <sup>1, 2</sup>", "B", "C"]
