@@ -319,6 +319,9 @@ def test_the_front_page_and_the_readme_say_what_was_measured(monkeypatch: pytest
     seen = terrain[["mean", "low", "high", "paper"]].astype(float).round(2)
     assert seen.loc["all"].to_list() == [0.05, -0.56, 0.66, 4.11]
     assert seen.loc["contrast"].to_list() == [0.0, -0.14, 0.14, 3.67]
+    choice = results.differences(results.table("choice", "lite"), "rate-1e-4").set_index("after")
+    assert len(choice) == 4 and choice["seeds"].eq(3).all() and not choice["told_apart"].any()
+    assert choice.loc["cut-4", ["mean", "low", "high"]].astype(float).round(1).to_list() == [4.7, -1.9, 11.4]
     rivals = pd.read_csv(lite / "fig_table08_gaps.csv").query("metric != 'facc' and before != 'baseline'")
     rivals = rivals.dropna(subset="mean")
     assert rivals["before"].nunique() == 9 and rivals["seeds"].eq(1).all()
