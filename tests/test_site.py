@@ -299,6 +299,8 @@ def test_the_front_page_and_the_readme_say_what_was_measured(monkeypatch: pytest
     seen = steps.loc[[*parts, "control: balanced sampling", "control: frozen features, linear head"]]
     assert seen["told_apart"].all() and seen["mean"].round(1).to_list() == [5.1, 2.1, 3.1, 4.2, 2.9]
     assert seen["seeds"].eq(5).all() and seen["paper"].iloc[[0, 2]].round(1).to_list() == [-4.9, 12.3]
+    slow = pd.read_csv(lite / "fig_table04_rate.csv").set_index("after").loc["paper-rate-strong"]
+    assert slow["told_apart"] and slow["seeds"] == 3 and round(slow["mean"], 1) == 4.8
     printed = {row.id: row.paper.mean for row in recipes.load_table(4).rows if row.paper}
     assert round(printed["moco-strong"] - printed["baseline"], 1) == -2.7
     assert round(printed["ls-lu"] - printed["baseline"], 1) == 7.9
