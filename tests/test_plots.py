@@ -93,7 +93,7 @@ def test_an_interval_beyond_the_axis_ends_in_arrows_and_that_of_one_seed_is_dott
 
 def test_nothing_run_is_still_a_figure() -> None:
     frame = results.summary(results.table(4, "paper"))
-    assert texts(plots.forest(frame)).count("not run") == len(frame)
+    assert sum(text.startswith("not run") for text in texts(plots.forest(frame))) == len(frame)
 
 
 def test_a_figure_is_saved_with_its_numbers_and_the_same_bytes_each_time() -> None:
