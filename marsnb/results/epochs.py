@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 
 from marsnb import recipes
-from marsnb.results import versions
 from marsnb.results.intervals import PERCENT, over_seeds
-from marsnb.training import ledger
+from marsnb.training import ledger, measurement
 from marsnb.training.spec import row_runs
 
 PRETRAIN, JOINT, PSEUDO, CE = "contrast alone", "joint losses", "pseudo labels", "cross entropy"
@@ -23,7 +22,7 @@ def curves(
     number: int | str,
     profile: str,
     metric: str | Sequence[str] | None = None,
-    data: str = versions.COMMITTED,
+    data: str = measurement.COMMITTED,
 ) -> pd.DataFrame:
     """What the runs of a table recorded after each epoch, each run once.
 
@@ -39,7 +38,7 @@ def curves(
         empty in classification. Scores of ``test/`` and ``val/`` are percent; losses and diagnostics are as recorded.
         Empty where nothing was run.
     """
-    head, book = recipes.load_table(number), versions.read(profile)
+    head, book = recipes.load_table(number), measurement.read(profile)
     labels: dict[str, list[str]] = {}
     first: dict[str, recipes.Row] = {}
     epochs: dict[str, int] = {}
@@ -47,7 +46,7 @@ def curves(
         labels.setdefault(key, []).append(row.label)
         first.setdefault(key, row)
         epochs.setdefault(key, spec.epochs)
-    runs = versions.chosen(book, list(first), head.split, data)
+    runs = measurement.chosen(book, list(first), head.split, data)
     points = ledger.read_curves(profile)
     points = points[points["run_id"].isin(runs["run_id"])]
     if points.empty:

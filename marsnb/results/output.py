@@ -9,7 +9,7 @@ from pandas.io.formats.style import Styler
 from marsnb import paths, recipes
 from marsnb.files import write_whole
 from marsnb.results.tidy import summary, table
-from marsnb.results.versions import COMMITTED
+from marsnb.training.measurement import COMMITTED
 
 NAMES = {"top1": "Top-1", "acc": "ACC", "macc": "MACC", "facc": "FACC", "miou": "mIoU"}
 MEANING = {

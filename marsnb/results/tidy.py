@@ -9,8 +9,8 @@ import pandas as pd
 
 from marsnb import recipes
 from marsnb.errors import RecipeError
-from marsnb.results import versions
 from marsnb.results.intervals import OVER_SEEDS, PAIRED, PERCENT, Value, over_seeds, share
+from marsnb.training import measurement
 from marsnb.training.spec import row_runs
 
 ROW = ["table", "row", "label", "control", "family", "cell_row", "cell_column", "run"]
@@ -26,7 +26,7 @@ def table(
     number: int | str,
     profile: str,
     metric: str | Sequence[str] | None = None,
-    data: str = versions.COMMITTED,
+    data: str = measurement.COMMITTED,
 ) -> pd.DataFrame:
     """A table of trained rows, one line per row, metric and seed.
 
@@ -48,9 +48,9 @@ def table(
     Raises:
         RecipeError: there is no such table or profile, or neither table nor ledger knows the metric.
     """
-    head, book = recipes.load_table(number), versions.read(profile)
+    head, book = recipes.load_table(number), measurement.read(profile)
     rows = _rows(head, profile)
-    runs = versions.chosen(book, list(rows["run"]), head.split, data)
+    runs = measurement.chosen(book, list(rows["run"]), head.split, data)
     mine = book[book["run_id"].isin(runs["run_id"]) & (book["split"] == head.split)]
     names = _metrics(head, metric, mine)
     wide = mine.assign(percent=PERCENT * mine["value"].astype(float)).pivot(
@@ -68,7 +68,7 @@ def table(
         of_paper = [_paper(head, row, name) for row in head.rows]
         known = rows.assign(paper=[mean for mean, _ in of_paper], paper_std=[std for _, std in of_paper])
         found = known.merge(measured, on="run", how="left").assign(metric=name, place=names.index(name))
-        parts.append(found.assign(split=head.split, whose=found["whose"].fillna(versions.COMMITTED)))
+        parts.append(found.assign(split=head.split, whose=found["whose"].fillna(measurement.COMMITTED)))
     if not parts:
         return pd.DataFrame(columns=COLUMNS)
     frame = pd.concat(parts, ignore_index=True)

@@ -15,6 +15,8 @@ COLUMNS = [
     "date",
 ]  # fmt: skip
 CURVE_COLUMNS = ["run_id", "epoch", "metric", "value"]
+AGAIN = r"-a\d+$"
+"""End of the id of a run that was measured once more."""
 
 
 def ledger_path(profile: str) -> Path:

@@ -1,14 +1,12 @@
 """Trained models, from the checkpoints that their runs left behind."""
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 
 from marsnb import paths
@@ -18,7 +16,7 @@ from marsnb.errors import DataError, RecipeError
 from marsnb.models.classifier import Classifier
 from marsnb.models.segmenter import Segmenter
 from marsnb.recipes import load_profile, load_table, profiles, trainable
-from marsnb.training import classification, ledger, segmentation
+from marsnb.training import classification, measurement, segmentation
 from marsnb.training.recorder import CHECKPOINT, read_checkpoint, unusable
 from marsnb.training.run import CARD, run_id_of, work_of
 from marsnb.training.spec import ClassificationSpec, RunSpec, SegmentationSpec, make_spec, row_runs
@@ -149,26 +147,14 @@ def _card(folder: Path) -> tuple[str, Any, tuple[str, ...]]:
     raise DataError(f"{folder} has no {CARD}, which says what the model is of: train the run anew")
 
 
-def _one_measurement(lines: pd.DataFrame) -> pd.DataFrame:
-    """Lines on the labelled images that most of them saw, and of a row on the data that most of its own saw."""
-
-    def usual(values: pd.Series) -> Any:
-        return Counter(values).most_common(1)[0][0] if len(values) else ""  # of two, the earlier one
-
-    lines = lines.sort_values("date", kind="stable").fillna({"labelled": ""})
-    lines = lines[lines["labelled"] == usual(lines["labelled"])]
-    return lines[lines["fingerprint"] == lines.groupby("key")["fingerprint"].transform(usual)]
-
-
 def _best(table: str, profile: str) -> str:
     """Run id of the best row of a table that the ledger has, of its first seed."""
-    head, lines = load_table(table), ledger.read(load_profile(profile).name)
+    head, book = load_table(table), measurement.read(load_profile(profile).name)
     keys = {key for row, key, _ in row_runs(table, profile) if not row.control}
     if not keys:
         raise RecipeError(f"{head.key} has only controls, of which none is the best: give the id of a run")
-    lines = lines[(lines["metric"] == head.metrics[-1]) & (lines["split"] == head.split)]
-    lines = lines.assign(key=lines["run_id"].str.split("-").str[0])
-    mine = _one_measurement(lines[lines["key"].isin(keys) & ~lines["run_id"].str.contains(r"-a\d+$")])
+    runs = measurement.chosen(book, list(keys), head.split)["run_id"]
+    mine = book[book["run_id"].isin(runs) & (book["metric"] == head.metrics[-1]) & (book["split"] == head.split)]
     if mine.empty:
         raise RecipeError(
             f"nothing of {head.key} was measured at {profile}: marsnb run --table {table} --profile {profile}"

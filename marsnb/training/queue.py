@@ -301,7 +301,7 @@ def _result(job: Job, code: int, errors: Path) -> Ended:
 
 def _line(job: Job, book: pd.DataFrame, fresh: bool) -> str:
     """A job's numbers, its run, and whether it was trained now."""
-    first = re.sub(r"-a\d+$", "", job.run_id)
+    first = re.sub(ledger.AGAIN, "", job.run_id)
     state = "measured" if fresh else "in the ledger"
     if first != job.run_id:
         state = f"measured again; {_numbers(replace(job, run_id=first), book)} in {first}"

@@ -14,8 +14,6 @@ from marsnb.training import ledger
 
 COMMITTED, MINE, BOTH = "committed", "mine", "both"
 _RUN = ["run_id", "key", "seed", "data", "fingerprint", "labelled", "date"]
-_AGAIN = r"-a\d+$"
-"""End of the id of a run that was measured once more."""
 
 
 def read(profile: str) -> pd.DataFrame:
@@ -62,7 +60,7 @@ def chosen(book: pd.DataFrame, keys: list[str], split: str, data: str = COMMITTE
     if data not in (COMMITTED, MINE, BOTH):
         raise RecipeError(f"data={data!r}: give 'committed', 'mine' or 'both'")
     runs = book.loc[book["key"].isin(keys) & (book["split"] == split), _RUN].drop_duplicates("run_id")
-    runs = runs.assign(again=runs["run_id"].str.contains(_AGAIN)).sort_values("date", kind="stable")
+    runs = runs.assign(again=runs["run_id"].str.contains(ledger.AGAIN)).sort_values("date", kind="stable")
     runs = runs.drop_duplicates(["key", "seed", "fingerprint", "again"], keep="last")
     once = runs[~runs["again"].astype(bool)].drop(columns="again")
     first = _most(once, once, ["labelled"])
