@@ -2,7 +2,7 @@
 
 from marsnb.results.costs import cost_ratios, method_costs, other_settings
 from marsnb.results.epochs import changes, curves, mean_curves, whole
-from marsnb.results.gains import differences
+from marsnb.results.gains import differences, on_one_processor
 from marsnb.results.images import answers, matrices
 from marsnb.results.intervals import ENOUGH, over_seeds
 from marsnb.results.output import caption, readable, styled, synthetic, tall, write_csv, write_frame, write_table
@@ -12,6 +12,7 @@ from marsnb.training.fairness import fairness
 
 __all__ = [
     "ENOUGH", "answers", "caption", "changes", "cost_ratios", "curves", "differences", "fairness", "matrices",
-    "mean_curves", "method_costs", "on_common_seeds", "other_settings", "over_seeds", "rank_correlation", "readable",
-    "styled", "summary", "synthetic", "table", "tall", "whole", "write_csv", "write_frame", "write_table",
+    "mean_curves", "method_costs", "on_common_seeds", "on_one_processor", "other_settings", "over_seeds",
+    "rank_correlation", "readable", "styled", "summary", "synthetic", "table", "tall", "whole", "write_csv",
+    "write_frame", "write_table",
 ]  # fmt: skip

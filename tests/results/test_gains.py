@@ -141,3 +141,23 @@ def test_every_metric_has_a_line() -> None:
         [5] * 4
     )
     assert found["paper"].tolist() == pytest.approx([1.41, 3.97, 2.54, 4.11])
+
+
+def test_rows_are_compared_on_the_processor_that_both_ran_on() -> None:
+    keys = {row.id: key for row, key, _ in row_runs(4, "lite")}
+    new = {"device": "new", "date": "2026-01-02"}
+    again = {"run_id": f"{keys['baseline']}-abc123-s0-a1"} | new
+    lines = [
+        *fake.run_lines(keys["baseline"], 0, 0.80), *fake.run_lines(keys["baseline"], 0, 0.78, **again),
+        *fake.run_lines(keys["balanced"], 0, 0.81, **new), *fake.run_lines(keys["moco-ls"], 0, 0.85),
+        *fake.run_lines(keys["baseline"], 1, 0.70), *fake.run_lines(keys["balanced"], 1, 0.75),
+    ]  # fmt: skip
+    ledger.append("lite", lines, [])
+    every = results.table(4, "lite", data="both")
+    of_baseline = set(every[every["run"] == keys["baseline"]]["row"])
+    twice, alike = results.on_one_processor(every, "lite", of_baseline)
+    assert twice.to_dict() == {(0, "cpu", "top1"): 80.0, (0, "new", "top1"): 78.0}  # seed 1 ran once
+    points = alike.set_index("row")["points"].round(6)
+    assert points["balanced"] == 3 and points["moco-ls"] == 5 and set(alike["seed"]) == {0}
+    nothing, rest = results.on_one_processor(every, "lite", ["moco-ls"])
+    assert nothing.empty and rest.empty
