@@ -110,7 +110,7 @@ class PdsArchive(Server):
         missing: one that is listed and has no file.
         grey: one whose JPEG is greyscale.
         asked: requests in order: path, ``Range`` header, time.
-        open: requests under way, and the most there were at a time.
+        open: requests that wait for their answer, and the most there were at a time.
     """
 
     def __init__(self, each: int = 2) -> None:
@@ -205,11 +205,9 @@ class _Handler(Handler):
             plan = archive.plan.get(self.path, [])
             word = plan.pop(0) if plan else ""
         time.sleep(archive.delay)
-        try:
-            self._answer(archive, word)
-        finally:
-            with archive.lock:
-                archive.open -= 1
+        with archive.lock:  # not after the answer: who has all of it may ask again before this thread goes on
+            archive.open -= 1
+        self._answer(archive, word)
 
     def _answer(self, archive: PdsArchive, word: str) -> None:
         content = archive.files.get(self.path)
