@@ -113,7 +113,7 @@ def forest(frame: pd.DataFrame, title: str = "", *, y: str = "", hue: str = "") 
             some = mine[mine[hue] == kind] if hue else mine
             shift = 0.24 * (i - (len(kinds) - 1) / 2) if len(kinds) > 1 else 0.0
             sides.append((some, slots.place(some[y]) + shift, CYCLE[i % 8]))
-            _draw_side(ax, *sides[-1], MARKS[i % 8])
+            _draw_side(ax, *sides[-1], MARKS[i % 8], CYCLE[i % 8] if hue else GREY)
         _limit(ax, mine, gaps)
         for side in sides:
             _arrows(ax, *side)
@@ -170,11 +170,13 @@ class _Slots:
                 ax.axhline(self.rule, color=BLACK, linewidth=0.8)
 
 
-def _draw_side(ax: Axes, some: pd.DataFrame, at: NDArray[np.float64], colour: str, mark: str) -> None:
+def _draw_side(ax: Axes, some: pd.DataFrame, at: NDArray[np.float64], colour: str, mark: str, of_paper: str) -> None:
     spread = some.get("paper_std")
-    ax.errorbar(some["paper"], at - 0.12, xerr=spread, fmt="o", color=GREY, mfc="white", ms=4.5, lw=1, zorder=2)
+    ax.errorbar(some["paper"], at - 0.12, xerr=spread, fmt="o", color=of_paper, mfc="white", ms=4.5, lw=1, zorder=2)
     for low, high, seeds, height in zip(some["low"], some["high"], some["seeds"], at + 0.12, strict=True):
         ax.hlines(height, low, high, color=colour, lw=1.6, alpha=0.7, ls=":" if seeds == 1 else "-", zorder=3)
+        if seeds == 1:  # the last dot of a dotted line may be far from its end
+            ax.plot([low, high], [height, height], "|", color=colour, ms=5, zorder=3)
     for few in (True, False):
         which = ((some["seeds"] < ENOUGH) == few).to_numpy()
         face = "white" if few else colour
@@ -210,12 +212,15 @@ def _limit(ax: Axes, mine: pd.DataFrame, gaps: bool) -> None:
 def _keys(frame: pd.DataFrame, hue: str, kinds: Sequence[str]) -> list[Line2D]:
     spread = "paper_std" in frame and frame["paper_std"].notna().any()
     theirs = "paper, ± sd of 3 seeds" if spread else "paper"
-    keys = [Line2D([], [], marker="o", color=GREY, mfc="white", ms=4.5, linewidth=1 if spread else 0, label=theirs)]
+    look: dict[str, Any] = {"marker": "o", "mfc": "white", "ms": 4.5, "linewidth": 1 if spread else 0}
+    colours = [CYCLE[i % 8] for i in range(len(kinds))] if hue else [GREY]
+    named = [f"{kind}, {theirs}" if kind else theirs for kind in kinds]
+    keys = [Line2D([], [], color=colour, label=name, **look) for colour, name in zip(colours, named, strict=True)]
     known = ((1, "one seed, 95 % over its test images"), (2, "two seeds, 95 % over seeds"))
     for i, kind in enumerate(kinds):
         name, mine = f"{kind}, " if kind else "", frame[frame[hue] == kind] if hue else frame
         seeds = mine.dropna(subset="mean")["seeds"]
-        look: dict[str, Any] = {"marker": MARKS[i % 8], "color": CYCLE[i % 8], "ms": 5}
+        look = {"marker": MARKS[i % 8], "color": CYCLE[i % 8], "ms": 5}
         if (seeds >= ENOUGH).any():
             keys.append(Line2D([], [], label=f"{name}measured, 95 % over seeds", **look))
         for number, what in known:
