@@ -12,6 +12,7 @@ from marsnb import distributed
 from marsnb.losses._elements import expectation
 from marsnb.losses.element_wise import element_wise
 from marsnb.losses.inter_class import inter_class
+from marsnb.methods.segmentation._consistency import squared_difference
 from marsnb.models.batchnorm import _batch_norm, synchronised_batchnorm, untracked_batchnorm
 from marsnb.models.memory_bank import MemoryBank
 
@@ -85,14 +86,20 @@ def test_rows_are_gathered_in_order_and_their_gradients_go_home(processes, size)
     torch.testing.assert_close(torch.cat([grad for _, grad in found]), size * weights)
 
 
-@pytest.mark.parametrize("reduction", ["image", "element"])
-def test_means_are_those_of_the_whole_batch(processes, reduction):
+def difference(losses, counted):
+    """A mean over all elements that count: logits of ``losses`` against themselves upside down."""
+    logits = torch.stack([losses, -losses], dim=1)
+    return squared_difference(logits, logits.flip(1).softmax(dim=1), counted)
+
+
+@pytest.mark.parametrize("mean", [expectation, difference])
+def test_means_are_those_of_the_whole_batch(processes, mean):
     losses = torch.rand(4, 5, 5)
     counted = torch.rand(4, 5, 5) < torch.tensor([0.9, 0.1, 0.0, 0.5]).view(-1, 1, 1)  # one image counts nowhere
-    parts = processes(2, lambda r: expectation(take(losses, r, 2), take(counted, r, 2), reduction))
-    torch.testing.assert_close(sum(parts) / 2, expectation(losses, counted, reduction))
+    parts = processes(2, lambda r: mean(take(losses, r, 2), take(counted, r, 2)))
+    torch.testing.assert_close(sum(parts) / 2, mean(losses, counted))
     none = torch.zeros_like(counted)
-    assert processes(2, lambda r: expectation(take(losses, r, 2), take(none, r, 2), reduction)) == [0, 0]
+    assert processes(2, lambda r: mean(take(losses, r, 2), take(none, r, 2))) == [0, 0]
 
 
 @pytest.mark.parametrize("size", [2, 3])

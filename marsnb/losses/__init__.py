@@ -24,21 +24,18 @@ def checked_temperature(temperature: float) -> float:
 class Loss(nn.Module):
     """Module form of a loss: settings are given once, tensors in each call.
 
-    A subclass states ``function``, whose settings are those of its arguments that have a default other than ``None``.
+    A subclass states ``function``, whose settings are those of its arguments that have a default other than ``None``;
+    ``forward`` takes the others.
 
     Args:
         values, named: settings of the function, in its order or by name; its own defaults otherwise.
 
-    Shape:
-        ``forward(...)``: as the function, without the settings, to a scalar.
-
     Raises:
         TypeError: the function has no such setting.
-        ValueError: ``temperature`` is not above 0, or ``reduction`` is unknown.
+        ValueError: ``temperature`` is not above 0.
     """
 
     function: ClassVar[Callable[..., Tensor]]
-    checks: ClassVar[dict[str, Callable[[Any], object]]] = {"temperature": checked_temperature}
 
     def __init__(self, *values: Any, **named: Any) -> None:
         super().__init__()
@@ -49,8 +46,8 @@ class Loss(nn.Module):
         if len(values) > len(defaults) or not given.keys() <= defaults.keys():
             raise TypeError(f"{type(self).__name__} has the settings {', '.join(defaults) or 'none'}, got {given}")
         self.settings = defaults | given
-        for name in self.checks.keys() & self.settings.keys():
-            self.checks[name](self.settings[name])
+        if "temperature" in self.settings:
+            checked_temperature(self.settings["temperature"])
 
     def forward(self, *tensors: Any, **named: Any) -> Tensor:
         """The loss of a batch; see the function."""

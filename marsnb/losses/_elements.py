@@ -1,6 +1,4 @@
-"""What Eq. 6 and Eq. 7 share: feature maps with a class per element, checked, and their two expectations."""
-
-from typing import Literal, get_args
+"""What Eq. 6 to 8 share: maps with a class per element, checked and brought to one grid, and their expectation."""
 
 import torch
 import torch.nn.functional as F
@@ -13,22 +11,9 @@ IGNORE_INDEX = 255
 ELEMENT_TEMPERATURE = 0.07
 """The paper's temperature for Eq. 7 (section 5.3); it names none for Eq. 6, which takes the same here."""
 
-ElementReduction = Literal["image", "element"]
-
 
 def checked_elements(features: Tensor, labels: Tensor) -> Tensor:
-    """The labels as int64, if they lie on the grid of the features.
-
-    Args:
-        features: feature maps.
-        labels: class of each element, of any integer type.
-
-    Shape:
-        ``features``: ``(B, D, H, W)``, none of them 0; ``labels`` and the result: ``(B, H, W)``.
-
-    Raises:
-        ValueError: the shapes do not fit; `labels_at` brings labels to another resolution.
-    """
+    """Labels ``(B, H, W)`` as int64, or ``ValueError`` unless they are integers on the grid of ``(B, D, H, W)``."""
     if features.ndim != 4 or features.numel() == 0:
         raise ValueError(f"expected features of shape (B, D, H, W), none of them 0, got {tuple(features.shape)}")
     grid = (features.shape[0], *features.shape[2:])
@@ -39,13 +24,6 @@ def checked_elements(features: Tensor, labels: Tensor) -> Tensor:
     return labels.long()
 
 
-def checked_reduction(reduction: str) -> str:
-    """The reduction, or ``ValueError`` unless it is one of the two."""
-    if reduction not in get_args(ElementReduction):
-        raise ValueError(f"unknown reduction {reduction!r}; known: {', '.join(get_args(ElementReduction))}")
-    return reduction
-
-
 def grid_of(maps: Tensor) -> tuple[int, int]:
     """Height and width of maps ``(B, D, h, w)``."""
     return maps.shape[2], maps.shape[3]
@@ -54,19 +32,13 @@ def grid_of(maps: Tensor) -> tuple[int, int]:
 def labels_at(labels: Tensor, size: tuple[int, int]) -> Tensor:
     """Labels at the resolution of a feature map: every k-th pixel, so that no class is made up between two.
 
+    Element i takes the pixel at floor(i * H / h), which is where the strided convolutions of a backbone centre it.
+
     Args:
-        labels: class of each pixel, of any integer type.
-        size: height and width of the feature map, elements; a quarter of the image's in the paper.
+        labels: class of each pixel, ``(B, H, W)``, of any integer type.
+        size: height and width of the feature map and of the result, elements; a quarter of the image's in the paper.
 
-    Shape:
-        ``labels``: ``(B, H, W)``; the result: ``(B, *size)``.
-
-    Returns:
-        Labels of the same type. Element i takes the pixel at floor(i * H / h), which is where the strided convolutions
-        of a backbone centre it.
-
-    Reference:
-        Wang et al., arXiv 2206.02180, section 5.1: "we down-sample the segmentation annotation".
+    Reference: Wang et al., arXiv 2206.02180, section 5.1: "we down-sample the segmentation annotation".
     """
     return pick_nearest(labels, size)
 
@@ -80,23 +52,15 @@ def pick_nearest(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return maps[..., rows[:, None], columns]
 
 
-def expectation(losses: Tensor, counted: Tensor, reduction: str) -> Tensor:
-    """E over images of E over elements, or one E over all elements; 0 (with a gradient of 0) where none counts.
+def expectation(losses: Tensor, counted: Tensor) -> Tensor:
+    """Mean over images of the mean over those of an image's elements that count; images without any are left out.
 
     Args:
-        losses: loss of each element, finite everywhere.
-        counted: which elements count.
-        reduction: ``"image"``: the mean over images of the mean over an image's elements, images without any left out;
-            ``"element"``: the mean over the batch's elements.
-
-    Shape:
-        ``losses``, ``counted``: ``(B, H, W)``; the result is a scalar.
+        losses: loss of each element, ``(B, H, W)``, finite everywhere.
+        counted: which elements count, ``(B, H, W)``; where none does, the result is 0, with a gradient of 0.
     """
-    losses = losses * counted  # (B, H, W)
-    if reduction == "element":
-        return losses.sum() / share_of(counted.sum())
     elements = counted.sum(dim=(1, 2))  # (B,)
-    means = losses.sum(dim=(1, 2)) / elements.clamp_min(1)  # (B,), 0 for an image without a counted element
+    means = (losses * counted).sum(dim=(1, 2)) / elements.clamp_min(1)  # (B,), 0 for an image without a counted element
     return means.sum() / share_of((elements > 0).sum())
 
 

@@ -8,17 +8,7 @@ TEMPERATURE = 0.2
 
 
 def checked_pairs(z1: Tensor, z2: Tensor) -> tuple[Tensor, Tensor]:
-    """Two views' embeddings in at least float32, row i of one belonging to row i of the other.
-
-    Args:
-        z1: embeddings of the first views, of any norm and any floating type.
-        z2: embeddings of the second views, of the same shape.
-
-    Shape:
-        ``z1``, ``z2`` and both results ``(N, D)``, N >= 1.
-
-    Returns:
-        Both, as float32 (float64 stays float64), so that half precision does not reach the exponentials.
+    """Two views' embeddings ``(N, D)`` in at least float32, so that half precision does not reach the exponentials.
 
     Raises:
         ValueError: the shapes differ, are not ``(N, D)``, or are empty.

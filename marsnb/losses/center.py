@@ -10,23 +10,18 @@ from marsnb.losses import LOSSES
 def center(features: Tensor, labels: Tensor, centers: Tensor) -> Tensor:
     """Half the mean squared Euclidean distance of a feature to the centre of its class.
 
+    The mean is over the batch, where the reference has the sum, also in its cross entropy; a scalar in float32 (float64
+    for float64 input).
+
     Args:
-        features: of the images, of any norm.
-        labels: class of each image.
-        centers: one per class.
-
-    Shape:
-        ``features``: ``(B, D)``; ``labels``: ``(B,)``, int64; ``centers``: ``(C, D)``; the result is a scalar.
-
-    Returns:
-        The mean over the batch, where the reference has the sum, also in its cross entropy; in float32 (float64 for
-        float64 input).
+        features: of the images, ``(B, D)``, of any norm.
+        labels: class of each image, ``(B,)``, int64.
+        centers: one per class, ``(C, D)``.
 
     Raises:
         ValueError: features and centres differ in width.
 
-    Reference:
-        Wen et al., A discriminative feature learning approach for deep face recognition, ECCV 2016, Eq. 2.
+    Reference: Wen et al., A discriminative feature learning approach for deep face recognition, ECCV 2016, Eq. 2.
     """
     if features.ndim != 2 or features.shape[1:] != centers.shape[1:]:
         raise ValueError(
@@ -51,17 +46,9 @@ def moved_centers(features: Tensor, labels: Tensor, centers: Tensor, alpha: floa
     The mean is over one more than there are members, so that a class with one image in the batch moves half as far. A
     class without any stays.
 
-    Args:
-        features: of the images.
-        labels: class of each image.
-        centers: one per class, before.
-        alpha: from 0 (they stay) to 1 (Wen et al.: 0.5).
+    ``alpha`` is from 0 (they stay) to 1 (Wen et al.: 0.5); shapes are those of `center`.
 
-    Shape:
-        ``features``: ``(B, D)``; ``labels``: ``(B,)``, int64; ``centers`` and the result: ``(C, D)``.
-
-    Reference:
-        Wen et al., ECCV 2016, Eq. 4.
+    Reference: Wen et al., ECCV 2016, Eq. 4.
     """
     sums, counts = class_sums(features, labels, centers)
     return centers - alpha * (counts * centers - sums) / (1 + counts)
@@ -74,14 +61,11 @@ class Center(nn.Module):
     Args:
         classes: number of classes.
         width: of the features.
-        alpha: see `moved_centers` (Wen et al.: 0.5).
+        alpha: see `moved_centers`.
 
     Attributes:
         centers: ``(C, D)``, float32. A class's centre begins as the mean of the first batch that shows the class.
         seen: ``(C,)``, bool: which have begun.
-
-    Shape:
-        ``forward(features, labels)``: ``(B, D)`` and ``(B,)`` to a scalar.
     """
 
     centers: Tensor

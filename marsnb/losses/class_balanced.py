@@ -13,21 +13,18 @@ BETA = 0.9999
 
 
 def effective_weights(counts: Sequence[int], beta: float = BETA) -> Tensor:
-    """Weight of each class, inverse to its effective number of images (1 - beta^n) / (1 - beta).
+    """Weight of each class, inverse to its effective number of images (1 - beta^n) / (1 - beta); ``(C,)``, float32.
+
+    The weights of the classes that have images add up to the number of these classes; a class without one has weight 0.
 
     Args:
         counts: training images of each class.
         beta: 0 to below 1; 0 gives equal weights, towards 1 the weights become inverse to the counts.
 
-    Shape:
-        Output: ``(C,)``, float32. The weights of the classes that have images add up to the number of these classes; a
-        class without one has weight 0.
-
     Raises:
         ValueError: ``beta`` is not in [0, 1), or no class has an image.
 
-    Reference:
-        Cui et al., Class-balanced loss based on effective number of samples, arXiv 1901.05555, Eq. 2 and section 3.2.
+    Reference: Cui et al., Class-balanced loss based on effective number of samples, arXiv 1901.05555, Eq. 2 and 3.2.
     """
     if not 0 <= beta < 1:
         raise ValueError(f"beta must be 0 to below 1, got {beta}")
@@ -40,22 +37,16 @@ def effective_weights(counts: Sequence[int], beta: float = BETA) -> Tensor:
 
 
 def class_balanced(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-    """Cross entropy in which each image counts with the weight of its class.
+    """Mean over the batch of each image's cross entropy times the weight of its class.
+
+    It is not divided by the weights of the batch, which would make an image's share depend on its neighbours.
 
     Args:
-        logits: of the classes.
-        labels: class of each image.
-        weights: of the classes, e.g. from `effective_weights`.
+        logits: of the classes, ``(B, C)``.
+        labels: class of each image, ``(B,)``, int64.
+        weights: of the classes, ``(C,)``, e.g. from `effective_weights`.
 
-    Shape:
-        ``logits``: ``(B, C)``; ``labels``: ``(B,)``, int64; ``weights``: ``(C,)``; the result is a scalar.
-
-    Returns:
-        The mean over the batch of weight times cross entropy; it is not divided by the weights of the batch, which
-        would make an image's share depend on its neighbours.
-
-    Reference:
-        Cui et al., arXiv 1901.05555, Eq. 5 (softmax form).
+    Reference: Cui et al., arXiv 1901.05555, Eq. 5 (softmax form).
     """
     ce = F.cross_entropy(logits, labels, reduction="none")  # (B,)
     return (weights.to(ce)[labels] * ce).mean()
@@ -63,15 +54,7 @@ def class_balanced(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
 
 @LOSSES.register("class_balanced")
 class ClassBalanced(nn.Module):
-    """Module form of `class_balanced`, made from the counts.
-
-    Args:
-        counts: training images of each class.
-        beta: see `effective_weights`.
-
-    Shape:
-        ``forward(logits, labels)``: ``(B, C)`` and ``(B,)`` to a scalar.
-    """
+    """Module form of `class_balanced`, made from the counts; see `effective_weights`."""
 
     weights: Tensor
 

@@ -1,22 +1,12 @@
 """Element-wise inter-class contrast against the class prototypes of a memory bank: Eq. 7."""
 
-from typing import ClassVar
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from marsnb.losses import LOSSES, Loss, checked_temperature
 from marsnb.losses._cosine import ElementCosine
-from marsnb.losses._elements import (
-    ELEMENT_TEMPERATURE,
-    IGNORE_INDEX,
-    ElementReduction,
-    checked_elements,
-    checked_reduction,
-    expectation,
-    unit,
-)
+from marsnb.losses._elements import ELEMENT_TEMPERATURE, IGNORE_INDEX, checked_elements, expectation, unit
 
 
 def element_wise(
@@ -27,7 +17,6 @@ def element_wise(
     temperature: float = ELEMENT_TEMPERATURE,
     *,
     ignore_index: int = IGNORE_INDEX,
-    reduction: ElementReduction = "image",
 ) -> Tensor:
     """Cross entropy of picking an element's own class among the class prototypes, by cosine.
 
@@ -37,32 +26,25 @@ def element_wise(
     included: no normalised copy is kept (see `ElementCosine`).
 
     Args:
-        features: feature maps of any norm (the cosine is taken inside); 128 channels at stride 4 in the paper.
-        labels: class of each element, of any integer type; see `labels_at`.
-        prototypes: average of each class's queue, of any norm; see `MemoryBank`.
-        valid: which classes have a prototype; all of them by default. A class without one is no candidate, and its
-            elements do not count: there is nothing yet to draw them to.
+        features: maps ``(B, D, H, W)`` of any norm (the cosine is taken inside); D 128, at stride 4 in the paper.
+        labels: class of each element, ``(B, H, W)``, of any integer type; see `labels_at`.
+        prototypes: average of each class's queue, ``(C, D)``, of any norm; see `MemoryBank`.
+        valid: which classes have a prototype, ``(C,)``; all of them by default. A class without one is no candidate,
+            and its elements do not count: there is nothing yet to draw them to.
         temperature: the paper's tau, above 0; 0.07 in the paper.
         ignore_index: label of the elements that do not count; 255 in AI4Mars.
-        reduction: ``"image"``, as Eq. 7 writes it: the mean over images of the mean over an image's elements;
-            ``"element"``: the mean over all elements of the batch, as ``F.cross_entropy`` takes it.
-
-    Shape:
-        ``features``: ``(B, D, H, W)``; ``labels``: ``(B, H, W)``; ``prototypes``: ``(C, D)``; ``valid``: ``(C,)``;
-        the result is a scalar.
 
     Returns:
-        The loss in float32 (float64 for float64 input), also under autocast; 0 if no element counts.
+        The mean over images of the mean over an image's elements, a scalar in float32 (float64 for float64 input), also
+        under autocast; 0 if no element counts.
 
     Raises:
-        ValueError: shapes or types do not fit, ``temperature`` is not above 0, or ``reduction`` is unknown.
+        ValueError: shapes or types do not fit, or ``temperature`` is not above 0.
         IndexError: on the CPU, a label is neither a class nor ``ignore_index`` (an accelerator asserts).
 
-    Reference:
-        Wang et al., arXiv 2206.02180, Eq. 7.
+    Reference: Wang et al., arXiv 2206.02180, Eq. 7.
     """
     temperature = checked_temperature(temperature)
-    reduction_ = checked_reduction(reduction)
     labels = checked_elements(features, labels)
     classes = prototypes.shape[0]
     if prototypes.ndim != 2 or prototypes.shape[1] != features.shape[1]:
@@ -84,7 +66,7 @@ def element_wise(
         losses = F.cross_entropy(
             logits, labels.masked_fill(~counted, ignore_index), ignore_index=ignore_index, reduction="none"
         )  # (B, H, W), 0 where not counted
-        return expectation(losses, counted, reduction_)
+        return expectation(losses, counted)
 
 
 @LOSSES.register("element_wise")
@@ -92,4 +74,3 @@ class ElementWise(Loss):
     """Module form of `element_wise`."""
 
     function = staticmethod(element_wise)
-    checks: ClassVar = {**Loss.checks, "reduction": checked_reduction}

@@ -1,19 +1,10 @@
 """Element-wise inter-class contrast between all pairs of an image's elements: Eq. 6, which the paper cannot afford."""
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
 from marsnb.losses import LOSSES, Loss, checked_temperature
-from marsnb.losses._elements import (
-    ELEMENT_TEMPERATURE,
-    IGNORE_INDEX,
-    ElementReduction,
-    checked_elements,
-    checked_reduction,
-    unit,
-)
+from marsnb.losses._elements import ELEMENT_TEMPERATURE, IGNORE_INDEX, checked_elements, unit
 
 
 def element_wise_naive(
@@ -22,7 +13,6 @@ def element_wise_naive(
     temperature: float = ELEMENT_TEMPERATURE,
     *,
     ignore_index: int = IGNORE_INDEX,
-    reduction: ElementReduction = "image",
 ) -> Tensor:
     """Minus the log of the share that an element's own class has in its similarity to all elements of its image.
 
@@ -32,27 +22,21 @@ def element_wise_naive(
     has loss 0.
 
     Args:
-        features: feature maps of any norm (the cosine is taken inside).
-        labels: class of each element, of any integer type; see `labels_at`.
+        features: maps ``(B, D, H, W)`` of any norm (the cosine is taken inside).
+        labels: class of each element, ``(B, H, W)``, of any integer type; see `labels_at`.
         temperature: tau, above 0; 0.07 in the paper (for Eq. 7).
         ignore_index: label of elements that are neither anchors nor candidates; 255 in AI4Mars.
-        reduction: ``"image"``, as Eq. 6 writes it: the mean over images of the mean over an image's elements;
-            ``"element"``: the mean over all elements of the batch.
-
-    Shape:
-        ``features``: ``(B, D, H, W)``; ``labels``: ``(B, H, W)``; the result is a scalar.
 
     Returns:
-        The loss in float32 (float64 for float64 input), also under autocast; 0 if no element counts.
+        The mean over images of the mean over an image's elements, a scalar in float32 (float64 for float64 input), also
+        under autocast; 0 if no element counts.
 
     Raises:
-        ValueError: shapes or types do not fit, ``temperature`` is not above 0, or ``reduction`` is unknown.
+        ValueError: shapes or types do not fit, or ``temperature`` is not above 0.
 
-    Reference:
-        Wang et al., arXiv 2206.02180, Eq. 6.
+    Reference: Wang et al., arXiv 2206.02180, Eq. 6.
     """
     temperature = checked_temperature(temperature)
-    checked_reduction(reduction)
     labels = checked_elements(features, labels)
     sums, counts = [], []
     with torch.autocast(device_type=features.device.type, enabled=False):
@@ -66,8 +50,6 @@ def element_wise_naive(
             sums.append((similarity.logsumexp(dim=1) - above).sum())
             counts.append(len(classes))
     total, n = torch.stack(sums), torch.tensor(counts, device=features.device)  # (B,), (B,)
-    if reduction == "element":
-        return total.sum() / n.sum().clamp_min(1)
     return (total / n.clamp_min(1)).sum() / (n > 0).sum().clamp_min(1)
 
 
@@ -76,4 +58,3 @@ class ElementWiseNaive(Loss):
     """Module form of `element_wise_naive`."""
 
     function = staticmethod(element_wise_naive)
-    checks: ClassVar = {**Loss.checks, "reduction": checked_reduction}

@@ -11,27 +11,20 @@ GAMMA = 2.0
 
 
 def focal(logits: Tensor, labels: Tensor, gamma: float = GAMMA) -> Tensor:
-    """Cross entropy of each image times (1 - p) ** gamma, p being the probability of its class.
+    """Mean cross entropy of each image times (1 - p) ** gamma, p being the probability of its class.
 
     This is the form for classes that exclude each other. torchvision and segmentation-models-pytorch have the
     one-vs-all form on sigmoids, which is another loss.
 
     Args:
-        logits: of the classes.
-        labels: class of each image.
+        logits: of the classes, ``(B, C)``; the result is in float32 (float64 for float64 input).
+        labels: class of each image, ``(B,)``, int64.
         gamma: at least 0; 0 gives cross entropy (reference: 2).
-
-    Shape:
-        ``logits``: ``(B, C)``; ``labels``: ``(B,)``, int64; the result is a scalar.
-
-    Returns:
-        The mean over the batch, in float32 (float64 for float64 input).
 
     Raises:
         ValueError: ``gamma`` is negative.
 
-    Reference:
-        Lin et al., Focal loss for dense object detection, arXiv 1708.02002, Eq. 4.
+    Reference: Lin et al., Focal loss for dense object detection, arXiv 1708.02002, Eq. 4.
     """
     if gamma < 0:
         raise ValueError(f"gamma must be at least 0, got {gamma}")

@@ -17,22 +17,18 @@ def inter_class(z1: Tensor, z2: Tensor, temperature: float = TEMPERATURE, *, cla
     of MSL. It is neither SupCon (one positive here, not all of them) nor NT-Xent (first views are not candidates here).
 
     Args:
-        z1: embeddings of a strong view of one image of each class, of any norm.
-        z2: embeddings of a strong view of another image of the same class.
+        z1: embeddings of a strong view of one image of each class, ``(C, D)``, of any norm.
+        z2: embeddings of a strong view of another image of the same class, ``(C, D)``.
         temperature: the paper's tau, above 0; 0.2 in the paper.
-        classes: class of each row; if given, they are checked to be distinct (on an accelerator that waits for it).
-
-    Shape:
-        ``z1``, ``z2``: ``(C, D)`` with C the classes of the batch; ``classes``: ``(C,)``; the result is a scalar.
+        classes: class of each row, ``(C,)``; if given, checked to be distinct (on an accelerator that waits for it).
 
     Returns:
-        The mean over the C anchors, in float32 (float64 for float64 input), also under autocast.
+        The mean over the C anchors, a scalar in float32 (float64 for float64 input), also under autocast.
 
     Raises:
         ValueError: two rows share a class, the shapes do not fit, or ``temperature`` is not above 0.
 
-    Reference:
-        Wang et al., arXiv 2206.02180, Eq. 2.
+    Reference: Wang et al., arXiv 2206.02180, Eq. 2.
     """
     if classes is not None:
         if classes.shape != z1.shape[:1]:

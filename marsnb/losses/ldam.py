@@ -14,20 +14,16 @@ SCALE = 30.0
 
 
 def ldam_margins(counts: Sequence[int], max_margin: float = MAX_MARGIN) -> Tensor:
-    """Margin of each class, in proportion to n ** (-1/4).
+    """Margin of each class, in proportion to n ** (-1/4); ``(C,)``, float32.
 
     Args:
         counts: training images of each class; a class without one is given the margin of a class of one.
         max_margin: margin of the rarest class that has images (reference: 0.5).
 
-    Shape:
-        Output: ``(C,)``, float32, at most ``max_margin`` where a class has images.
-
     Raises:
         ValueError: no class has an image.
 
-    Reference:
-        Cao et al., arXiv 1906.07413, section 3.3.
+    Reference: Cao et al., arXiv 1906.07413, section 3.3.
     """
     n = torch.as_tensor(counts, dtype=torch.float64)
     if not (n > 0).any():
@@ -39,24 +35,16 @@ def ldam_margins(counts: Sequence[int], max_margin: float = MAX_MARGIN) -> Tenso
 def ldam(
     cosines: Tensor, labels: Tensor, margins: Tensor, scale: float = SCALE, weights: Tensor | None = None
 ) -> Tensor:
-    """Cross entropy of scaled cosines, that of an image's own class being lowered by the margin of the class.
+    """Mean cross entropy of scaled cosines, that of an image's own class being lowered by the margin of the class.
 
     Args:
-        cosines: of feature and class vector, -1 to 1.
-        labels: class of each image.
-        margins: of the classes, e.g. from `ldam_margins`.
+        cosines: of feature and class vector, ``(B, C)``, -1 to 1.
+        labels: class of each image, ``(B,)``, int64.
+        margins: of the classes, ``(C,)``, e.g. from `ldam_margins`.
         scale: multiplies the cosines (reference: 30).
-        weights: of the classes; equal ones if ``None``.
+        weights: of the classes, ``(C,)``, by which cross entropy is multiplied; equal ones if ``None``.
 
-    Shape:
-        ``cosines``: ``(B, C)``; ``labels``: ``(B,)``, int64; ``margins``, ``weights``: ``(C,)``; the result
-        is a scalar.
-
-    Returns:
-        The mean over the batch of weight times cross entropy.
-
-    Reference:
-        Cao et al., Learning imbalanced datasets with label-distribution-aware margin loss, arXiv 1906.07413, Eq. 13.
+    Reference: Cao et al., Learning imbalanced datasets with ... margin loss, arXiv 1906.07413, Eq. 13.
     """
     lowered = F.one_hot(labels, cosines.shape[1]).to(cosines.dtype) * margins.to(cosines)  # (B, C), 0 but at the label
     ce = F.cross_entropy(scale * (cosines - lowered), labels, reduction="none")  # (B,)
@@ -65,16 +53,7 @@ def ldam(
 
 @LOSSES.register("ldam")
 class LDAM(nn.Module):
-    """Module form of `ldam`, made from the counts.
-
-    Args:
-        counts: training images of each class.
-        max_margin: see `ldam_margins`.
-        scale: multiplies the cosines (reference: 30).
-
-    Shape:
-        ``forward(cosines, labels, weights=None)``: ``(B, C)`` and ``(B,)`` to a scalar.
-    """
+    """Module form of `ldam`, made from the counts; see `ldam_margins`."""
 
     margins: Tensor
 

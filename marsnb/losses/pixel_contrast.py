@@ -23,23 +23,19 @@ def pixel_contrast(
     from the image's partner, too, and pixels of both are anchors. Memory grows with the square of an image's pixels.
 
     Args:
-        features: feature maps of any norm, on a coarse grid.
-        labels: class of each element, of any integer type.
+        features: feature maps ``(B, D, H, W)`` of any norm, on a coarse grid.
+        labels: class of each element, ``(B, H, W)``, of any integer type.
         temperature: divides the cosines (reference: 0.07).
-        partners: index of each image's partner, for contrast across images; within images where there is none.
+        partners: index of each image's partner, ``(B,)``, for contrast across images; within images if ``None``.
         ignore_index: label of the elements that do not count.
 
-    Shape:
-        ``features``: ``(B, D, H, W)``; ``labels``: ``(B, H, W)``; ``partners``: ``(B,)``; the result is a scalar.
-
     Returns:
-        The mean over images of the mean over labelled pixels, in float32; 0 where nothing is labelled.
+        The mean over images of the mean over labelled pixels, a scalar in float32; 0 where nothing is labelled.
 
     Raises:
         ValueError: the shapes do not fit.
 
-    Reference:
-        Zhao et al., Contrastive learning for label efficient semantic segmentation, arXiv 2012.06985.
+    Reference: Zhao et al., Contrastive learning for label efficient semantic segmentation, arXiv 2012.06985.
     """
     labels = checked_elements(features, labels).flatten(1)  # (B, N)
     vectors = unit(features.flatten(2), dim=1)  # (B, D, N)

@@ -12,13 +12,7 @@ from marsnb.losses._elements import unit
 
 @dataclass(frozen=True)
 class Region:
-    """What is drawn for one class.
-
-    Attributes:
-        label: the class.
-        queries: positions of pixels of the class, ``(Q,)``.
-        keys: positions of pixels of other classes, ``(K,)``.
-    """
+    """What is drawn for one class: positions of its own pixels, ``(Q,)``, and of pixels of other classes, ``(K,)``."""
 
     label: int
     queries: Tensor
@@ -49,17 +43,14 @@ def draw_regions(
     its keys come from which class, so that classes that look alike are told apart most.
 
     Args:
-        vectors: one per valid pixel, of any norm.
-        labels: class of each pixel, int64.
-        confidence: the network's probability of that class.
+        vectors: one per valid pixel, ``(N, D)``, of any norm.
+        labels: class of each pixel, ``(N,)``, int64.
+        confidence: the network's probability of that class, ``(N,)``.
         num_classes: C.
         queries: per class (paper of ReCo: 256).
         keys: per class (paper of ReCo: 512).
         temperature: of the softmax over edges (paper of ReCo: 0.5, as in the loss).
         hard: confidence below which a pixel is hard (paper of ReCo: 0.97).
-
-    Shape:
-        ``vectors``: ``(N, D)``; ``labels``, ``confidence``: ``(N,)``.
 
     Returns:
         One region per class that has hard pixels, none if only one class is there.
@@ -92,20 +83,16 @@ def regional_contrast(vectors: Tensor, labels: Tensor, regions: list[Region], te
     Means and keys are constants: the gradient reaches the queries only.
 
     Args:
-        vectors: one per valid pixel, of any norm.
-        labels: class of each pixel, int64.
+        vectors: one per valid pixel, ``(N, D)``, of any norm.
+        labels: class of each pixel, ``(N,)``, int64.
         regions: of `draw_regions`.
         temperature: divides the cosines (paper of ReCo: 0.5).
 
-    Shape:
-        ``vectors``: ``(N, D)``; ``labels``: ``(N,)``; the result is a scalar.
-
     Returns:
         The sum over regions of the mean over queries, divided by the number of classes that have a pixel, whether hard
-        ones or not, as in ReCo's code; in float32; 0 if there is no region.
+        ones or not, as in ReCo's code; a scalar in float32; 0 if there is no region.
 
-    Reference:
-        Liu et al., Bootstrapping semantic segmentation with regional contrast, arXiv 2104.04465, Eq. 1.
+    Reference: Liu et al., Bootstrapping semantic segmentation with regional contrast, arXiv 2104.04465, Eq. 1.
     """
     vectors = vectors.float()
     if not regions:

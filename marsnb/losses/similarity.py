@@ -14,21 +14,13 @@ def similarity(z1: Tensor, z2: Tensor) -> Tensor:
     There are no negatives, no stop-gradient and no predictor: the gradient reaches both views, and a constant embedding
     is a global minimum. The paper says that this loss collapses alone, and that Eq. 2 beside it prevents that.
 
-    Args:
-        z1: embeddings of the first views, of any norm.
-        z2: embeddings of the second views; row i belongs to row i of ``z1``.
-
-    Shape:
-        ``z1``, ``z2``: ``(N, D)``; the result is a scalar.
-
-    Returns:
-        The mean over the N pairs, in float32 (float64 for float64 input), also under autocast.
+    Embeddings are ``(N, D)``, of any norm; row i of ``z1`` belongs to row i of ``z2``. The mean over the N pairs is a
+    scalar in float32 (float64 for float64 input), also under autocast.
 
     Raises:
         ValueError: the shapes differ or are not ``(N, D)``.
 
-    Reference:
-        Wang et al., arXiv 2206.02180, Eq. 3.
+    Reference: Wang et al., arXiv 2206.02180, Eq. 3.
     """
     # lightly's NegativeCosineSimilarity is this same line; torch's own spares the import of all of lightly's models.
     with torch.autocast(device_type=z1.device.type, enabled=False):

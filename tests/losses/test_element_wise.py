@@ -25,7 +25,7 @@ def kernel(u, v):
     return float(u @ v) / math.sqrt(float(u @ u) * float(v @ v))
 
 
-def by_hand(features, labels, prototypes, temperature, valid=None, nested=True):
+def by_hand(features, labels, prototypes, temperature, valid=None):
     """Eq. 7, one number at a time: E over images, E over an image's elements, a sum over classes below the line."""
     classes = [c for c in range(len(prototypes)) if valid is None or valid[c]]
     images = []
@@ -41,18 +41,15 @@ def by_hand(features, labels, prototypes, temperature, valid=None, nested=True):
                 logs.append(math.log(above / below))
         if logs:
             images.append(logs)
-    if not nested:
-        images = [[log for logs in images for log in logs]]
     return -sum(sum(logs) / len(logs) for logs in images) / len(images)
 
 
 @pytest.mark.parametrize("temperature", [0.07, 0.2, 1.0])
-@pytest.mark.parametrize("reduction", ["image", "element"])
-def test_equals_the_equation(temperature, reduction):
+def test_equals_the_equation(temperature):
     features, labels, prototypes = maps()
     labels[1, 1:] = 255  # so that the two images have unlike numbers of elements
-    loss = element_wise(features, labels, prototypes, None, temperature, reduction=reduction)
-    expected = by_hand(features, labels, prototypes, temperature, nested=reduction == "image")
+    loss = element_wise(features, labels, prototypes, None, temperature)
+    expected = by_hand(features, labels, prototypes, temperature)
     assert loss.item() == pytest.approx(expected, rel=1e-12)
 
 
@@ -88,18 +85,17 @@ def test_limits_of_temperature_and_scale():
     assert element_wise(1e-3 * features, labels, 50 * prototypes).item() == pytest.approx(loss.item(), rel=1e-9)
 
 
-@pytest.mark.parametrize("reduction", ["image", "element"])
-def test_an_unlabelled_image_changes_nothing_and_an_unlabelled_batch_gives_zero(reduction):
+def test_an_unlabelled_image_changes_nothing_and_an_unlabelled_batch_gives_zero():
     features, labels, prototypes = maps()
-    alone = element_wise(features[:1], labels[:1], prototypes, reduction=reduction)
+    alone = element_wise(features[:1], labels[:1], prototypes)
     labels[1] = 255
     features.requires_grad_()
-    loss = element_wise(features, labels, prototypes, reduction=reduction)
+    loss = element_wise(features, labels, prototypes)
     loss.backward()
     assert loss.item() == pytest.approx(alone.item(), rel=1e-12)
     assert not features.grad[1].any()
     features.grad = None
-    nothing = element_wise(features, torch.full_like(labels, 255), prototypes, reduction=reduction)
+    nothing = element_wise(features, torch.full_like(labels, 255), prototypes)
     nothing.backward()
     assert nothing.item() == 0
     assert not features.grad.any()
@@ -136,10 +132,7 @@ def test_gradient_reaches_labelled_elements_only_and_no_prototype():
 def test_gradient():
     features, labels, prototypes = maps(h=2, w=2)
     features.requires_grad_()
-    for reduction in ("image", "element"):
-        assert torch.autograd.gradcheck(
-            lambda f, r=reduction: element_wise(f, labels, prototypes, reduction=r), features
-        )
+    assert torch.autograd.gradcheck(lambda f: element_wise(f, labels, prototypes), features)
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
@@ -223,16 +216,16 @@ def test_module_is_the_function():
     features, labels, prototypes = maps()
     assert LOSSES["element_wise"] is ElementWise
     assert torch.equal(ElementWise()(features, labels, prototypes), element_wise(features, labels, prototypes))
-    ours = ElementWise(0.5, reduction="element")(features, labels, prototypes)
-    assert torch.equal(ours, element_wise(features, labels, prototypes, None, 0.5, reduction="element"))
-    assert "temperature=0.5, ignore_index=255, reduction='image'" in repr(ElementWise(0.5))
+    ours = ElementWise(0.5, ignore_index=0)(features, labels.where(labels != 255, 0), prototypes)
+    known = labels.masked_fill(labels == 0, 255)
+    assert torch.equal(ours, element_wise(features, known, prototypes, None, 0.5))
+    assert "temperature=0.5, ignore_index=255" in repr(ElementWise(0.5))
 
 
 def test_wrong_input_raises():
     features, labels, prototypes = maps()
     for match, call in {
         "temperature": lambda: ElementWise(0),
-        "unknown reduction": lambda: ElementWise(reduction="sum"),
         "of shape .B, D, H, W": lambda: element_wise(features[0], labels, prototypes),
         "labels_at": lambda: element_wise(features, labels[:, :2], prototypes),
         "integer": lambda: element_wise(features, labels.float(), prototypes),

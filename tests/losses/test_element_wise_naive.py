@@ -17,7 +17,7 @@ def maps(b=2, d=5, h=3, w=4, classes=3, dtype=torch.float64, seed=0):
     return torch.randn(b, d, h, w, generator=generator, dtype=dtype), labels
 
 
-def by_hand(features, labels, temperature, nested=True):
+def by_hand(features, labels, temperature):
     """Eq. 6, one number at a time: j runs over the labelled elements of i's image, i itself among them."""
 
     def kernel(u, v):
@@ -33,18 +33,15 @@ def by_hand(features, labels, temperature, nested=True):
             logs.append(math.log(above / below))
         if logs:
             images.append(logs)
-    if not nested:
-        images = [[log for logs in images for log in logs]]
     return -sum(sum(logs) / len(logs) for logs in images) / len(images)
 
 
 @pytest.mark.parametrize("temperature", [0.07, 0.2, 1.0])
-@pytest.mark.parametrize("reduction", ["image", "element"])
-def test_equals_the_equation(temperature, reduction):
+def test_equals_the_equation(temperature):
     features, labels = maps()
     labels[1, 1:] = 255
-    loss = element_wise_naive(features, labels, temperature, reduction=reduction)
-    assert loss.item() == pytest.approx(by_hand(features, labels, temperature, reduction == "image"), rel=1e-12)
+    loss = element_wise_naive(features, labels, temperature)
+    assert loss.item() == pytest.approx(by_hand(features, labels, temperature), rel=1e-12)
 
 
 def test_closed_forms():
@@ -69,18 +66,17 @@ def test_limits():
     assert element_wise_naive(9 * features, labels).item() == pytest.approx(loss.item(), rel=1e-9)
 
 
-@pytest.mark.parametrize("reduction", ["image", "element"])
-def test_an_unlabelled_image_changes_nothing_and_an_unlabelled_batch_gives_zero(reduction):
+def test_an_unlabelled_image_changes_nothing_and_an_unlabelled_batch_gives_zero():
     features, labels = maps()
-    alone = element_wise_naive(features[:1], labels[:1], reduction=reduction)
+    alone = element_wise_naive(features[:1], labels[:1])
     labels[1] = 255
     features.requires_grad_()
-    loss = element_wise_naive(features, labels, reduction=reduction)
+    loss = element_wise_naive(features, labels)
     loss.backward()
     assert loss.item() == pytest.approx(alone.item(), rel=1e-12)
     assert torch.equal(features.grad.abs().sum(dim=1) > 0, labels != 255)
     features.grad = None
-    nothing = element_wise_naive(features, torch.full_like(labels, 255), reduction=reduction)
+    nothing = element_wise_naive(features, torch.full_like(labels, 255))
     nothing.backward()
     assert nothing.item() == 0
     assert not features.grad.any()
@@ -107,10 +103,9 @@ def test_module_is_the_function_and_wrong_input_raises():
     features, labels = maps()
     assert LOSSES["element_wise_naive"] is ElementWiseNaive
     assert torch.equal(ElementWiseNaive()(features, labels), element_wise_naive(features, labels, 0.07))
-    assert "reduction='element'" in repr(ElementWiseNaive(reduction="element"))
+    assert "ignore_index=254" in repr(ElementWiseNaive(ignore_index=254))
     for match, call in {
         "temperature": lambda: ElementWiseNaive(-1),
-        "unknown reduction": lambda: element_wise_naive(features, labels, reduction="none"),
         "labels_at": lambda: element_wise_naive(features, labels[:1]),
     }.items():
         with pytest.raises(ValueError, match=match):

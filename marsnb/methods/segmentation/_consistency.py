@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from marsnb.distributed import share_of
 from marsnb.errors import RecipeError
-from marsnb.losses._elements import IGNORE_INDEX, expectation
+from marsnb.losses._elements import IGNORE_INDEX
 from marsnb.methods.segmentation._mixing import MIXINGS
 from marsnb.methods.segmentation._parts import MaskBatch, PolySchedule, SegmentationMethod
 from marsnb.models.batchnorm import untracked_batchnorm
@@ -32,18 +33,16 @@ def ramp_up(done: float, warmup: float) -> float:
 
 
 def squared_difference(logits: Tensor, target: Tensor, counted: Tensor | None = None) -> Tensor:
-    """Mean squared difference of two maps of probabilities; the second is a constant.
+    """Mean squared difference of two maps of probabilities over the pixels that count; 0 if none does.
 
     Args:
-        logits: of the one that learns.
-        target: probabilities; no gradient reaches them.
-        counted: pixels that count, all by default.
-
-    Shape:
-        ``logits``, ``target``: ``(B, C, H, W)``; ``counted``: ``(B, H, W)``; the result is a scalar, 0 if none counts.
+        logits: of the one that learns, ``(B, C, H, W)``.
+        target: probabilities, ``(B, C, H, W)``; no gradient reaches them.
+        counted: pixels that count, ``(B, H, W)``, all by default.
     """
     losses = (logits.float().softmax(dim=1) - target.detach()).square().mean(dim=1)  # (B, H, W)
-    return expectation(losses, torch.ones_like(losses, dtype=torch.bool) if counted is None else counted, "element")
+    counted = torch.ones_like(losses, dtype=torch.bool) if counted is None else counted
+    return (losses * counted).sum() / share_of(counted.sum())
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from marsnb.distributed import share_of
-from marsnb.losses._elements import IGNORE_INDEX
+from marsnb.losses._elements import IGNORE_INDEX, expectation
 from marsnb.methods._base import Method
 from marsnb.models.segmenter import Segmenter
 
@@ -96,16 +95,10 @@ class SegmentationMethod(Method):
     def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Eq. 8: mean over images of the mean over an image's labelled pixels; 0 where nothing is labelled.
 
-        Args:
-            logits: of the segmentation head.
-            labels: class of each pixel.
-
-        Shape:
-            ``logits``: ``(B, C, H, W)``; ``labels``: ``(B, H, W)``.
+        Shape: ``logits``: ``(B, C, H, W)``; ``labels``: ``(B, H, W)``; the result is a scalar.
         """
         losses = F.cross_entropy(logits.float(), labels, ignore_index=IGNORE_INDEX, reduction="none")  # (B, H, W)
-        pixels = (labels != IGNORE_INDEX).sum(dim=(1, 2))  # (B,)
-        return (losses.sum(dim=(1, 2)) / pixels.clamp_min(1)).sum() / share_of((pixels > 0).sum())
+        return expectation(losses, labels != IGNORE_INDEX)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """SGD with momentum over all parameters that learn; those that a step does not use stay as they are."""
