@@ -1,5 +1,6 @@
 """Training methods, one file each, a folder per task."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from marsnb.errors import RecipeError
@@ -9,17 +10,7 @@ if TYPE_CHECKING:
 
 
 def methods_of(task: str) -> "Registry[Any]":
-    """The registry of a task's methods.
-
-    Raises:
-        RecipeError: no such task.
-    """
-    if task == "classification":
-        from marsnb.methods.classification import METHODS
-
-        return METHODS
-    if task == "segmentation":
-        from marsnb.methods.segmentation import METHODS as SEGMENTATION
-
-        return SEGMENTATION
-    raise RecipeError(f"unknown task {task!r}; known: classification, segmentation")
+    """The registry of a task's methods; an unknown task raises ``RecipeError``."""
+    if task not in ("classification", "segmentation"):
+        raise RecipeError(f"unknown task {task!r}; known: classification, segmentation")
+    return import_module(f"marsnb.methods.{task}").METHODS  # imported here: a method brings torch along

@@ -31,15 +31,13 @@ class Task:
 class Method(pl.LightningModule):
     """Names its streams and turns one batch of each into named losses; a subclass per task says how it is optimised.
 
-    A method of several stages lists in ``stages`` how long each is, as a multiple of the run's epochs, says in
-    ``streams_of`` what each is fed, and writes ``enter``; the schedule begins anew with each stage.
-
-    A method's settings are the annotated attributes of its class that have a default (and are no ``ClassVar``).
+    A method of several stages lists in ``stages`` how long each is, says in ``streams_of`` what each is fed, and writes
+    ``enter``; the schedule begins anew with each stage. What a method needs of the run it takes in ``prepare``.
 
     Args:
         model: backbone and heads.
         schedule: learning rates.
-        settings: of the method, by name; the defaults of the class otherwise.
+        settings: of the method: annotated attributes of its class that have a default (and are no ``ClassVar``).
 
     Raises:
         RecipeError: the method has no such setting.
@@ -71,10 +69,7 @@ class Method(pl.LightningModule):
         self.epoch, self.stage, self.progress = 0, 0, 0.0
 
     def prepare(self, task: Task) -> None:
-        """Take what the run knows, before the first step and before a checkpoint is loaded.
-
-        A subclass makes here what depends on it, such as class weights (call ``super().prepare``).
-        """
+        """Take what the run knows, before the first step; a subclass makes here what depends on it: class weights."""
         self.task = task
 
     @classmethod
@@ -85,7 +80,7 @@ class Method(pl.LightningModule):
     def enter(self, stage: int, first: bool) -> None:
         """Freeze what ``stage`` freezes; if this is its ``first`` epoch, also start anew what it starts anew.
 
-        Called at the start of every epoch of a method with several stages, so that a resumed run is as it was.
+        Called at every epoch's start in a method of several stages, so that a resumed run is as it was.
         """
 
     def decided_by(self, stage: int) -> dict[str, Any] | None:
@@ -146,11 +141,7 @@ class Method(pl.LightningModule):
 
 
 def method_settings(method: type[Method], given: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a method: its defaults, with ``given`` put over them.
-
-    Raises:
-        RecipeError: ``given`` has a key that the method does not know.
-    """
+    """The settings of a method: its defaults, with ``given`` put over them; an unknown one raises ``RecipeError``."""
     known: dict[str, Any] = {}
     for kind in reversed(method.__mro__[: method.__mro__.index(Method)]):  # what a class inherits comes first
         noted: dict[str, Any] = inspect.get_annotations(kind)

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from marsnb.methods.classification._jigsaw import crop_patches, max_hamming_permutations
 from marsnb.methods.classification._parts import Batch
+from marsnb.methods.classification.s4l_jigsaw import crop_patches, max_hamming_permutations
 from marsnb.methods.classification.s4l_rotation import rotated_copies, rotation_labels
 from marsnb.training.classification import build_method
 from marsnb.training.spec import make_spec

@@ -16,17 +16,18 @@ from marsnb.models.classifier import Classifier
 
 
 class Schedule(Protocol):
-    """Learning rates as a function of the epoch (a run's spec has it, ``marsnb.training.spec``)."""
+    """What a run's spec (``marsnb.training.spec``) says of the optimizer.
+
+    Attributes:
+        weight_decay: L2 penalty.
+        milestones: epochs at which the rates decay.
+    """
 
     @property
-    def weight_decay(self) -> float:
-        """L2 penalty of the optimizer."""
-        ...
+    def weight_decay(self) -> float: ...
 
     @property
-    def milestones(self) -> tuple[int, ...]:
-        """Epochs at which the rates decay."""
-        ...
+    def milestones(self) -> tuple[int, ...]: ...
 
     def rates(self, epoch: int = 0) -> dict[str, float]:
         """Rate of each parameter group in ``epoch``."""
@@ -61,18 +62,13 @@ class PairBatch:
 
 
 class ClassificationMethod(Method):
-    """A way to train a classifier: names its streams and turns one batch of each into named losses.
+    """A way to train a classifier (streams, settings, stages: see ``Method``).
 
-    A subclass states ``streams``, and writes ``step``, which gets one batch per stream by that name and returns named
-    scalars, among them ``loss``, the one that is minimised. Its own settings are annotated attributes of the class,
-    with defaults. What it needs of the run (class counts, length) it takes in ``prepare``.
+    A subclass states ``streams``, and writes ``step``, which gets one batch per stream by that name.
 
     Args:
         model: backbone and heads.
-        schedule: learning rates (paper: Adam, 1e-3 for the classification head, 1e-6 for the rest, x 0.1 at epochs 20
-            and 25).
-
-    Stages and ``prepare``: see ``Method``.
+        schedule: learning rates (paper: Adam, 1e-3 for the head, 1e-6 for the rest, x 0.1 at epochs 20 and 25).
     """
 
     model: Classifier
@@ -85,8 +81,7 @@ class ClassificationMethod(Method):
     def aside(self) -> AbstractContextManager[None]:
         """Around a pass of images that are not as those that are scored: strong views, unlabelled ones, patches.
 
-        Inside, running statistics of batch normalisation stand still where the model has ``batchnorm="labelled"``: they
-        then follow the labelled stream alone. Otherwise it changes nothing.
+        With ``batchnorm="labelled"``, running statistics stand still inside: they follow the labelled stream alone.
         """
         return untracked_batchnorm(self.model) if self.model.batchnorm == "labelled" else nullcontext()
 

@@ -2,14 +2,12 @@
 
 from typing import ClassVar
 
-from torch import Tensor
-
 from marsnb.methods.classification import METHODS
-from marsnb.methods.classification._parts import Batch, ClassificationMethod
+from marsnb.methods.classification.cross_entropy import CrossEntropy
 
 
 @METHODS.register("class_balanced_sampling")
-class ClassBalancedSampling(ClassificationMethod):
+class ClassBalancedSampling(CrossEntropy):
     """Cross entropy on batches that draw a class first, then an image of it.
 
     Not in the paper's Table 4: the class-paired batches of Eq. 2 show every class equally often, and this control tells
@@ -17,9 +15,3 @@ class ClassBalancedSampling(ClassificationMethod):
     """
 
     streams: ClassVar[tuple[str, ...]] = ("labelled_balanced",)
-    divisible: ClassVar[bool] = True
-
-    def step(self, labelled_balanced: Batch) -> dict[str, Tensor]:  # type: ignore[override]
-        """L = L_ce on balanced batches."""
-        ce = self.cross_entropy(labelled_balanced)
-        return {"loss": ce, "ce": ce}

@@ -10,7 +10,7 @@ from marsnb.methods.classification._parts import Batch, ClassificationMethod
 
 @METHODS.register("cross_entropy")
 class CrossEntropy(ClassificationMethod):
-    """Cross entropy alone (Table 4, "ResNet-50 (baseline)" and "MoCo V2 pretraining").
+    """Cross entropy alone (Table 4, "ResNet-50 (baseline)" and "MoCo V2 pretraining"), on the method's only stream.
 
     Reference: paper, Eq. 4.
     """
@@ -18,7 +18,7 @@ class CrossEntropy(ClassificationMethod):
     streams: ClassVar[tuple[str, ...]] = ("labelled",)
     divisible: ClassVar[bool] = True
 
-    def step(self, labelled: Batch) -> dict[str, Tensor]:  # type: ignore[override]
+    def step(self, **batches: Batch) -> dict[str, Tensor]:
         """L = L_ce."""
-        ce = self.cross_entropy(labelled)
+        ce = self.cross_entropy(batches[self.streams[0]])
         return {"loss": ce, "ce": ce}

@@ -5,22 +5,20 @@ from typing import Any
 from torch import nn
 
 from marsnb.methods.classification import METHODS
-from marsnb.methods.classification._decoupling import DecoupledMethod
-from marsnb.methods.classification._frozen import train_only
 from marsnb.methods.classification._parts import Schedule
+from marsnb.methods.classification._stages import TwoStageMethod, train_only
 from marsnb.models.classifier import Classifier
 
 
 @METHODS.register("crt")
-class ClassifierRetraining(DecoupledMethod):
+class ClassifierRetraining(TwoStageMethod):
     """Cross entropy in two stages: the whole network, then a new head on the frozen backbone with balanced batches.
 
     Open choices: the second stage is as long as the first, so that the new head gets as many steps at the same rates as
-    the old one had (reference: 10 epochs after 90 or 200, at the rate of the first stage; see ``DecoupledMethod``); it
-    has the run's own rates and Adam, not SGD at 0.2 with a cosine; a balanced batch draws the class of each image by
+    the old one had (reference: 10 epochs after 90 or 200, at the rate of the first stage; see `TwoStageMethod`); it has
+    the run's own rates and Adam, not SGD at 0.2 with a cosine; a balanced batch draws the class of each image by
     itself, where the reference takes 4 images of each class drawn; the new head starts with Adam's moments of the old
-    one, since the optimizer is built once. The frozen backbone is in evaluation mode, so its batch statistics are kept
-    too.
+    one, since the optimizer is built once. The frozen backbone is in evaluation mode: its batch statistics are kept.
 
     Args:
         model: backbone and heads. The second stage's head is drawn here, from torch's global generator, so that it does

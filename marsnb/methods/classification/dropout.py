@@ -1,16 +1,15 @@
 """Cross entropy with dropout before the classification head."""
 
-from typing import Any
-
-from torch import Tensor
+from typing import Any, ClassVar
 
 from marsnb.methods.classification import METHODS
-from marsnb.methods.classification._parts import Batch, ClassificationMethod, Schedule
+from marsnb.methods.classification._parts import Schedule
+from marsnb.methods.classification.cross_entropy import CrossEntropy
 from marsnb.models.classifier import Classifier
 
 
 @METHODS.register("dropout")
-class Dropout(ClassificationMethod):
+class Dropout(CrossEntropy):
     """Cross entropy with part of the features dropped before the classification head.
 
     Open choices: Wang et al. say neither where nor how much is dropped; here the pooled features, the only input of a
@@ -23,13 +22,10 @@ class Dropout(ClassificationMethod):
     Reference: Srivastava et al., Dropout, JMLR 15 (2014).
     """
 
+    divisible: ClassVar[bool] = False  # several processes would draw other masks than one
+
     rate: float = 0.5
 
     def __init__(self, model: Classifier, schedule: Schedule, **settings: Any) -> None:
         super().__init__(model, schedule, **settings)
         model.dropout.p = self.rate
-
-    def step(self, labelled: Batch) -> dict[str, Tensor]:  # type: ignore[override]
-        """L = L_ce through the dropout."""
-        ce = self.cross_entropy(labelled)
-        return {"loss": ce, "ce": ce}

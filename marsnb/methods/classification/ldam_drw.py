@@ -17,11 +17,7 @@ DEFERRED = 0.8
 
 
 class CosineLinear(nn.Linear):
-    """A linear layer without bias, whose inputs and class vectors are scaled to unit norm: its outputs are cosines.
-
-    Shape:
-        ``(B, in_features)`` to ``(B, out_features)``, -1 to 1.
-    """
+    """A linear layer without bias, whose inputs and class vectors are scaled to unit norm: its outputs are cosines."""
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__(in_features, out_features, bias=False)

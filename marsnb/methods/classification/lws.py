@@ -6,24 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from marsnb.methods.classification import METHODS
-from marsnb.methods.classification._decoupling import DecoupledMethod
-from marsnb.methods.classification._frozen import train_only
 from marsnb.methods.classification._parts import Schedule
+from marsnb.methods.classification._stages import TwoStageMethod, train_only
 from marsnb.models.classifier import Classifier
 
 
 class ScaledLinear(nn.Linear):
-    """A linear layer whose outputs have one factor each, at first 1.
-
-    Args:
-        linear: its weight and bias are taken over, not copied.
-
-    Attributes:
-        scale: ``(out_features,)``.
-
-    Shape:
-        ``(B, in_features)`` to ``(B, out_features)``.
-    """
+    """A linear layer whose outputs have one factor each, ``scale``, at first 1; it takes over weight and bias."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__(linear.in_features, linear.out_features, device="meta")  # neither memory nor random numbers
@@ -36,14 +25,13 @@ class ScaledLinear(nn.Linear):
 
 
 @METHODS.register("lws")
-class LearnableWeightScaling(DecoupledMethod):
+class LearnableWeightScaling(TwoStageMethod):
     """Cross entropy in two stages: the whole network, then only one scale per class with balanced batches.
 
-    Open choices: a scale multiplies the whole logit, bias included, as in the reference's code (its text scales the
-    weights of a classifier without bias); the second stage is as long as the first, as for ``crt`` (reference: 5 epochs
-    after 90 or 200; see ``DecoupledMethod``); it has Adam, not SGD at 0.2 with a cosine; a balanced batch draws the
-    class of each image by itself, where the reference takes 4 images of each class drawn. Backbone and head are frozen,
-    batch statistics included.
+    Open choices, besides those that ``crt`` has, too: a scale multiplies the whole logit, bias included, as in the
+    reference's code (its text scales the weights of a classifier without bias); the second stage is as long as the
+    first (reference: 5 epochs after 90 or 200; see `TwoStageMethod`). Backbone and head are frozen, batch statistics
+    included.
 
     The scales have a rate of their own. A step of SGD is as long as its gradient, which is large for a scale, being a
     sum over a whole logit; a step of Adam is about as long as the rate, for weights of a few hundredths and for scales

@@ -17,14 +17,11 @@ def masked_pseudo_cross_entropy(logits: Tensor, threshold: float) -> tuple[Tenso
     exactly 0. A logit that is not finite makes the loss not finite, also where the image is left out.
 
     Args:
-        logits: of the network.
+        logits: of the network, ``(B, C)``.
         threshold: least top probability of an image that is used.
 
-    Shape:
-        ``logits``: ``(B, C)``; both results are scalars.
-
     Returns:
-        The loss, a mean over all B images, and the share of images used; in float32 (float64 for float64 logits).
+        Two scalars: the mean over all B images, and the share of them used; in float32 (float64 for float64 logits).
     """
     logits = logits if logits.dtype.itemsize == 8 else logits.float()
     confidence, labels = logits.detach().softmax(dim=1).max(dim=1)  # (B, C) -> (B,), (B,)
@@ -47,8 +44,7 @@ class PseudoLabel(ClassificationMethod):
         threshold: least top probability, 0 to 1, of an image that is used (USB: 0.95; Lee: none).
         warmup: share of training over which the weight rises linearly from 0 (USB: 0.4); 0 for none.
 
-    Reference: Lee, ICML 2013 workshop on challenges in representation learning; settings of Wang et al. (USB), arXiv
-    2208.07204.
+    Reference: Lee, ICML 2013 workshop on representation learning; Wang et al. (USB), arXiv 2208.07204, for settings.
     """
 
     streams: ClassVar[tuple[str, ...]] = ("labelled", "unlabelled")

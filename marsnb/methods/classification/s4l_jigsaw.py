@@ -1,19 +1,75 @@
 """S4L with jigsaw puzzles: tell in which order the patches of an image come."""
 
+import itertools
+import math
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from marsnb.methods.classification import METHODS
-from marsnb.methods.classification._jigsaw import crop_patches, max_hamming_permutations
 from marsnb.methods.classification._parts import Batch, ClassificationMethod, Schedule
 from marsnb.models.classifier import Classifier
 
 GRID = 3
 LEAST_SIDE = 32
 PERMUTATIONS_SEED = 0
+POOL = 10_000
+"""Candidates among which the permutations are chosen; all permutations, where there are no more than that."""
+
+
+def max_hamming_permutations(n: int, size: int, seed: int) -> NDArray[np.int64]:
+    """``n`` permutations of ``0 .. size-1`` that differ in many places, ``(n, size)``; equal arguments give equal ones.
+
+    The first is a random one; each next is the candidate whose smallest Hamming distance to those chosen is largest,
+    the earliest of equals. departure: Noroozi & Favaro add the distances up, which may leave two nearly alike, and
+    choose among all permutations; here candidates are a random pool, so that it takes a moment only.
+
+    Raises:
+        ValueError: there are fewer than ``n`` permutations, or more than the pool could give.
+
+    Reference: Noroozi & Favaro, arXiv 1603.09246, Algorithm 1.
+    """
+    total = math.factorial(size)
+    most = total if total <= POOL else POOL // 2
+    if not 0 < n <= most:
+        raise ValueError(f"n must be 1 to {most} for permutations of {size}, not {n}")
+    rng = np.random.default_rng(seed)
+    if total <= POOL:
+        pool = rng.permutation(np.array(list(itertools.permutations(range(size))), dtype=np.int64))
+    else:
+        pool = rng.permuted(np.tile(np.arange(size), (POOL, 1)), axis=1).astype(np.int64)
+    chosen = [0]
+    apart = (pool != pool[0]).sum(axis=1)  # distance of each candidate to the nearest one chosen
+    while len(chosen) < n:
+        chosen.append(int(apart.argmax()))
+        apart = np.minimum(apart, (pool != pool[chosen[-1]]).sum(axis=1))
+    return pool[chosen]
+
+
+def crop_patches(images: Tensor, grid: int, jitter: float) -> Tensor:
+    """Cut every image into ``grid`` x ``grid`` cells and take a square patch from a random place of each.
+
+    The places come from torch's global generator on the CPU, so they are the same on every device; they are drawn for
+    each image and cell by itself. Pixels that the cells leave over are cut off at the right and lower edge. A patch's
+    side is smaller than its cell's by the share ``jitter``, 0 to below 1.
+
+    Shape: ``(B, C, S, S)`` to ``(B, grid^2, C, P, P)``, cells row by row.
+    """
+    count, side = len(images), images.shape[-1]
+    cell = side // grid
+    patch = max(1, cell - round(jitter * cell))
+    cells = torch.arange(grid * grid)
+    corner = torch.stack([cells // grid, cells % grid]) * cell  # (2, G)
+    shift = torch.randint(cell - patch + 1, (count, 2, grid * grid))
+    at = (corner + shift)[..., None] + torch.arange(patch)  # (B, 2, G, P): pixels of each patch, down and across
+    rows, columns = at.to(images.device).unbind(dim=1)  # twice (B, G, P)
+    image = torch.arange(count, device=images.device)[:, None, None, None]
+    patches = images[image, :, rows[..., :, None], columns[..., None, :]]  # (B, G, P, P, C)
+    return patches.movedim(-1, 2)
 
 
 @METHODS.register("s4l_jigsaw")
@@ -27,9 +83,9 @@ class S4LJigsaw(ClassificationMethod):
     Open choices: S4L's code has no jigsaw, so the task is that of "Revisiting self-supervised" with S4L's weight and
     its mean of labelled and unlabelled. The permutations are made here, not those of its file, and are the same for
     every seed of a run. A patch is a quarter smaller than its cell and falls anywhere in it (reference: 21 pixels
-    smaller). No patch is made gray or normalised by itself, as the project's augmentation does the colours. Nothing
-    nonlinear stands between the two layers. An image's orders are different ones. A patch under 32 pixels is enlarged
-    to 32 by bilinear interpolation: the backbone's strides divide by 32, and would leave less than one cell.
+    smaller). No patch is made gray or normalised by itself, as the augmentation changes colours. Nothing nonlinear
+    stands between the two layers. An image's orders are different ones. A patch under 32 pixels is enlarged to 32: the
+    backbone's strides divide by 32, and would leave less than one cell.
 
     Args:
         weight: of the jigsaw term (S4L for rotation: 1; for jigsaw none is given).
@@ -38,8 +94,7 @@ class S4LJigsaw(ClassificationMethod):
         embed: width of a patch's embedding (reference: 1000; here 128, as data and networks are smaller).
         jitter: share of a cell's side, 0 to below 1, that a patch leaves to chance (ours).
 
-    Reference: Zhai et al., S4L, arXiv 1905.03670; Kolesnikov et al., arXiv 1901.09005; Noroozi & Favaro, arXiv
-    1603.09246.
+    Reference: Zhai et al., S4L, arXiv 1905.03670; Kolesnikov et al., 1901.09005; Noroozi & Favaro, 1603.09246.
     """
 
     streams: ClassVar[tuple[str, ...]] = ("labelled", "unlabelled")

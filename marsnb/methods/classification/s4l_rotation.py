@@ -14,11 +14,7 @@ TURNS = 4
 
 
 def rotated_copies(images: Tensor) -> Tensor:
-    """Every image by 0, 1, 2 and 3 quarter turns, counterclockwise.
-
-    Shape:
-        ``(B, C, S, S)`` to ``(4B, C, S, S)``: first all images upright, then all by one turn, and so on.
-    """
+    """Every image by 0 to 3 quarter turns, ``(B, C, S, S)`` to ``(4B, C, S, S)``: all upright, then all by one turn."""
     return torch.cat([torch.rot90(images, turns, dims=(2, 3)) for turns in range(TURNS)])
 
 
@@ -36,8 +32,7 @@ class S4LRotation(ClassificationMethod):
 
     Open choices: labelled and unlabelled copies are two forward passes, so each has batch statistics of its own;
     unlabelled images get the ordinary augmentation and the project's batch; images are square. Turned labelled copies
-    count in the running statistics of batch normalisation, as cross entropy is on them all. S4L averages its
-    prediction over the four rotations of a test image; here the upright image alone is scored.
+    count in the running statistics of batch normalisation, as cross entropy is on them all.
 
     Args:
         weight: of the rotation term (S4L: 1).
@@ -50,7 +45,6 @@ class S4LRotation(ClassificationMethod):
 
     # departure: not scored on the average of four rotations as in S4L; every method of the project is scored by one
     # pass of the upright image, so that none has more computation at the test than another.
-
     weight: float = 1.0
 
     def __init__(self, model: Classifier, schedule: Schedule, **settings: Any) -> None:

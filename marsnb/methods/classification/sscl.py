@@ -20,16 +20,13 @@ def update_momentum(query: nn.Module, key: nn.Module, momentum: float) -> None:
 
 
 def class_aware_contrast(queries: Tensor, keys: Tensor, temperature: float, left_out: Tensor) -> Tensor:
-    """InfoNCE of each query against all keys, of which key i is the positive of query i.
+    """InfoNCE of each query against all keys, of which key i is the positive of query i; a scalar.
 
     Args:
-        queries: of unit norm.
-        keys: of unit norm; at least as many as queries.
+        queries: of unit norm, ``(B, D)``.
+        keys: of unit norm, ``(K, D)``, K >= B.
         temperature: divides the cosines.
-        left_out: true where a key is no negative of a query; without effect on the positives.
-
-    Shape:
-        ``queries``: ``(B, D)``; ``keys``: ``(K, D)``; ``left_out``: ``(B, K)``, bool; the result is a scalar.
+        left_out: ``(B, K)``, true where a key is no negative of a query; without effect on the positives.
     """
     own = torch.arange(len(queries), device=queries.device)
     left_out = left_out.clone()
@@ -43,9 +40,8 @@ def calibrated(
 ) -> Tensor:
     """(1 - mix) * own class distribution + mix * that of similar keys, weighted by the softmax of the cosines.
 
-    Shape:
-        ``chances``: ``(B, C)``; ``queries``: ``(B, D)``; ``keys``: ``(K, D)``; ``theirs``: ``(K, C)``; the result is
-        ``(B, C)``, equal to ``chances`` where K is 0.
+    Shape: ``chances`` and the result, equal where K is 0: ``(B, C)``; ``queries``: ``(B, D)``; ``keys``: ``(K, D)``;
+    ``theirs``: ``(K, C)``.
     """
     if not len(keys):
         return chances
@@ -65,7 +61,7 @@ class SsCL(ClassificationMethod):
       its most probable class as label if that is sure enough; otherwise it counts as 0 in the mean over the batch.
     - From classes to contrast: a key is no negative of q if both are sure of one and the same class.
 
-    Open choices, all ours: all settings. The projection learns at the head's rate, as in ``SupConMethod``. Keys of the
+    Open choices, all ours: all settings. The projection learns at the head's rate, as in `SupConLinear`. Keys of the
     batch's other images are negatives besides the queue, so that the first step has some. The queue keeps the head's p,
     not the calibrated one, so that it cannot feed on itself; the sure class of q is of the calibrated one. Keys have no
     labelled images among them. One view gives label and gradient. Both terms count from the first step. The momentum

@@ -35,11 +35,7 @@ class MoCo(pl.LightningModule):
         query, key: backbone and a projection of two layers, as wide inside as the features.
         losses: value of every step so far.
 
-    Shape:
-        ``step(view1, view2)``: two times ``(B, 3, H, W)`` in [0, 1] to a scalar; row i of both is the same image.
-
-    Reference:
-        Chen et al., arXiv 2003.04297; He et al., arXiv 1911.05722, Algorithm 1.
+    Reference: Chen et al., arXiv 2003.04297; He et al., arXiv 1911.05722, Algorithm 1.
     """
 
     def __init__(
@@ -70,7 +66,10 @@ class MoCo(pl.LightningModule):
         return backbone
 
     def step(self, view1: Tensor, view2: Tensor) -> Tensor:
-        """Move the key encoder, compare the queries with keys and queue, then put the keys into the queue."""
+        """Move the key encoder, compare the queries with keys and queue, then put the keys into the queue.
+
+        Shape: two times ``(B, 3, H, W)`` in [0, 1] to a scalar; row i of both views is the same image.
+        """
         update_momentum(self.query, self.key, self.momentum)
         queries = self.query(view1)  # (B, 3, H, W) -> (B, D)
         # departure: no shuffling BN. On one device all keys share their batch statistics in whatever order they come,

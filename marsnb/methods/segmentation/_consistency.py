@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from marsnb.distributed import share_of
-from marsnb.errors import RecipeError
 from marsnb.losses._elements import IGNORE_INDEX
 from marsnb.methods.segmentation._mixing import MIXINGS
 from marsnb.methods.segmentation._parts import MaskBatch, PolySchedule, SegmentationMethod
@@ -21,15 +20,11 @@ from marsnb.models.segmenter import Segmenter
 def ramp_up(done: float, warmup: float) -> float:
     """Share of a weight that counts now: exp(-5 (1 - t)^2) with t from 0 to 1 over the first ``warmup`` of training.
 
-    Args:
-        done: share of training that is done, 0 to 1.
-        warmup: share of training over which the weight rises; 0 for none.
+    ``done`` and ``warmup`` are shares of training, 0 to 1.
 
     Reference: Laine and Aila, Temporal ensembling, arXiv 1610.02242.
     """
-    if done >= warmup:
-        return 1.0
-    return math.exp(-5 * (1 - done / warmup) ** 2)
+    return 1.0 if done >= warmup else math.exp(-5 * (1 - done / warmup) ** 2)
 
 
 def squared_difference(logits: Tensor, target: Tensor, counted: Tensor | None = None) -> Tensor:
@@ -60,14 +55,9 @@ class PseudoBatch:
     confidence: Tensor
 
     def cross_entropy(self, logits: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
-        """Cross entropy with the pseudo labels; an image weighs as much as the share of it that the teacher is sure of.
+        """Cross entropy of the student's ``(B, C, H, W)`` with the pseudo labels, and the mean share of sure pixels.
 
-        Args:
-            logits: of the student, ``(B, C, H, W)``.
-            threshold: least confidence of a sure pixel.
-
-        Returns:
-            The loss and the mean of the shares, scalars.
+        An image weighs as much as the share of it that the teacher is sure of: not below ``threshold``.
         """
         shown = self.labels != IGNORE_INDEX  # (B, H, W)
         pixels = shown.sum(dim=(1, 2)).clamp_min(1)  # (B,)
@@ -132,10 +122,3 @@ class TeacherMethod(SegmentationMethod):
             pseudo_logits = self.model(pseudo.images)
         consistency, sure = pseudo.cross_entropy(pseudo_logits, self.threshold)
         return {"loss": ce + self.weight * consistency, "ce": ce, "pseudo": consistency, "sure": sure}
-
-
-def checked_mixing(name: str) -> str:
-    """The mixing's name, or ``RecipeError`` unless it is known."""
-    if name not in MIXINGS:
-        raise RecipeError(f"method setting 'mixing' is {name!r}; known: {', '.join(MIXINGS)}")
-    return name

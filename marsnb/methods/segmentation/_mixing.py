@@ -25,25 +25,13 @@ class Mixing:
     paste: bool = True
 
     def __call__(self, maps: Tensor, blank: Tensor | float) -> Tensor:
-        """Mixed maps; every pixel takes its label, logits and confidence along.
-
-        Args:
-            maps: anything with a value or a vector per pixel.
-            blank: what stands where neither image is shown.
-
-        Shape:
-            ``maps`` and the result: ``(B, H, W)`` or ``(B, D, H, W)``; ``blank``: a number or ``(D, 1, 1)``.
-        """
+        """Mixed maps, ``(B, H, W)`` or ``(B, D, H, W)``; nothing is shown by ``blank``, a number or ``(D, 1, 1)``."""
         keep = self.keep if maps.ndim == 3 else self.keep[:, None]
         return torch.where(keep, maps, maps.roll(1, 0) if self.paste else blank)
 
 
 def outside_boxes(labels: Tensor) -> Tensor:
-    """True outside one random box per image, which covers about `BOX_SHARE` of it at any aspect and place.
-
-    Shape:
-        ``labels`` (for their shape) and the result: ``(B, H, W)``.
-    """
+    """True outside one random box per image, of about `BOX_SHARE` of it at any aspect and place, ``(B, H, W)``."""
     batch, *edges = labels.shape
     draw = torch.rand(3, batch, device=labels.device)
     height = BOX_SHARE ** draw[0]  # (B,), of the image's: from BOX_SHARE to 1, evenly in the logarithm
@@ -58,8 +46,7 @@ def outside_boxes(labels: Tensor) -> Tensor:
 def half_the_classes(labels: Tensor, num_classes: int) -> Tensor:
     """True where an image shows one of a random half of the classes that it has, rounded down: none of a single class.
 
-    Shape:
-        ``labels``: ``(B, H, W)``, classes or 255; the result likewise, False where there is no class.
+    Shape: ``labels``, classes or 255, and the result, False where there is no class: ``(B, H, W)``.
     """
     every = torch.arange(num_classes, device=labels.device)
     present = (labels.flatten(1)[:, None] == every[:, None]).any(dim=2)  # (B, C)
@@ -71,30 +58,10 @@ def half_the_classes(labels: Tensor, num_classes: int) -> Tensor:
     return chosen.gather(1, index).view(labels.shape)
 
 
-def unmixed(labels: Tensor, num_classes: int) -> Mixing:
-    """Every image as it is."""
-    return Mixing(torch.ones_like(labels, dtype=torch.bool))
-
-
-def cutout(labels: Tensor, num_classes: int) -> Mixing:
-    """A box of every image is blank."""
-    return Mixing(outside_boxes(labels), paste=False)
-
-
-def cutmix(labels: Tensor, num_classes: int) -> Mixing:
-    """A box of every image shows its partner."""
-    return Mixing(outside_boxes(labels))
-
-
-def classmix(labels: Tensor, num_classes: int) -> Mixing:
-    """Half of an image's classes, by its labels, are pasted on its partner; of an image of one class nothing is."""
-    return Mixing(half_the_classes(labels, num_classes))
-
-
 MIXINGS: dict[str, Callable[[Tensor, int], Mixing]] = {
-    "none": unmixed,
-    "cutout": cutout,
-    "cutmix": cutmix,
-    "classmix": classmix,
+    "none": lambda labels, _: Mixing(torch.ones_like(labels, dtype=torch.bool)),
+    "cutout": lambda labels, _: Mixing(outside_boxes(labels), paste=False),  # a box of every image is blank
+    "cutmix": lambda labels, _: Mixing(outside_boxes(labels)),  # a box of every image shows its partner
+    "classmix": lambda labels, classes: Mixing(half_the_classes(labels, classes)),  # they are pasted on its partner
 }
 """By name: from the batch's labels and the number of classes to a mixing, drawn from torch's global generator."""

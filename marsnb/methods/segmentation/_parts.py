@@ -13,17 +13,13 @@ from marsnb.models.segmenter import Segmenter
 
 
 class PolySchedule(Protocol):
-    """Learning rate as a function of the share of steps done (a run's spec has it, ``marsnb.training.spec``)."""
+    """What a run's spec (``marsnb.training.spec``) says of SGD: momentum, L2 penalty and rates."""
 
     @property
-    def momentum(self) -> float:
-        """Of SGD."""
-        ...
+    def momentum(self) -> float: ...
 
     @property
-    def weight_decay(self) -> float:
-        """L2 penalty of the optimizer."""
-        ...
+    def weight_decay(self) -> float: ...
 
     def rate(self, done: float) -> float:
         """The rate where ``done``, a share from 0 to 1, of the steps are done."""
@@ -36,8 +32,7 @@ class MaskBatch:
 
     Attributes:
         images: ``(B, 3, H, W)`` in [0, 1], augmented; grey images carry three equal channels. Or what the model's
-            frozen trunk makes of them, where a method does not name the stream in ``pixels``: of that a method knows
-            nothing but that the model takes it.
+            frozen trunk makes of them, where a method does not name the stream in ``pixels``.
         labels: ``(B, H, W)``, int64; 255 where there is no label.
         kept: what the frozen trunk makes of ``images``, where they are images although the model has one.
     """

@@ -20,12 +20,7 @@ RADIUS = 2.0  # of the adversarial step, per image
 
 @dataclass(frozen=True)
 class Scene:
-    """What the main path says of the images, for the perturbations that are guided by it.
-
-    Attributes:
-        classes: predicted class of each element, ``(B, h, w)``.
-        num_classes: C.
-    """
+    """What the main path says of the images, for the perturbations that it guides: classes ``(B, h, w)``, of C."""
 
     classes: Tensor
     num_classes: int

@@ -23,8 +23,7 @@ def auxiliary_decoder(width: int, num_classes: int) -> nn.Sequential:
     reference's code, so the logits are not negative. A step's weights begin equal for the four pixels that come of an
     element (ICNR), so that at first it repeats elements.
 
-    Shape:
-        ``(B, width, H / 16, W / 16)`` to logits ``(B, num_classes, H / 4, W / 4)``.
+    Shape: ``(B, width, H / 16, W / 16)`` to logits ``(B, num_classes, H / 4, W / 4)``.
     """
     first = nn.Conv2d(width, num_classes, kernel_size=1, bias=False)
     nn.init.kaiming_normal_(first.weight, nonlinearity="relu")
@@ -78,11 +77,7 @@ class CCT(SegmentationMethod):
         )
 
     def split(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The encoder's output and the main path's logits; the same logits as ``self.model(images)``.
-
-        Shape:
-            ``(B, 3, H, W)`` to ``(B, width, H / 16, W / 16)`` and ``(B, C, H, W)``.
-        """
+        """The encoder's output, ``(B, width, H / 16, W / 16)``, and the main path's logits, those of ``self.model``."""
         decoder: Any = self.model.decoder
         features = self.model.features(images)
         z = decoder.aspp(features[-1])
@@ -92,8 +87,7 @@ class CCT(SegmentationMethod):
     def agreement(self, z: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         """Mean over auxiliary decoders of their squared difference to the main prediction, on unlabelled pixels.
 
-        Shape:
-            ``z``: ``(B, D, h, w)``; ``logits``: ``(B, C, H, W)``; ``labels``: ``(B, H, W)``; the result is a scalar.
+        Shape: ``z``: ``(B, D, h, w)``; ``logits``: ``(B, C, H, W)``; ``labels``: ``(B, H, W)``; the result is a scalar.
         """
         logits = logits.detach().float()
         scene = Scene(pick_nearest(logits, grid_of(z)).argmax(dim=1), self.model.num_classes)

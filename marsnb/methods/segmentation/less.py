@@ -61,11 +61,7 @@ class LESS(SegmentationMethod):
             self.labeller.update(self.model)
 
     def contrast_of(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """The contrast on the coarse grid.
-
-        Shape:
-            ``embeddings``: ``(B, D, h, w)``; ``labels``: ``(B, H, W)``.
-        """
+        """The contrast on the coarse grid, of embeddings ``(B, D, h, w)`` and labels ``(B, H, W)``."""
         size = (min(self.grid, embeddings.shape[2]), min(self.grid, embeddings.shape[3]))
         # Each image's partner is at a random distance in the batch; a batch of one is paired with itself.
         images = torch.arange(len(labels), device=labels.device)

@@ -5,10 +5,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from marsnb.errors import RecipeError
 from marsnb.losses._elements import IGNORE_INDEX, grid_of, labels_at, pick_nearest
 from marsnb.losses.regional_contrast import draw_regions, regional_contrast
 from marsnb.methods.segmentation import METHODS
-from marsnb.methods.segmentation._consistency import TeacherMethod, checked_mixing
+from marsnb.methods.segmentation._consistency import TeacherMethod
+from marsnb.methods.segmentation._mixing import MIXINGS
 from marsnb.methods.segmentation._parts import MaskBatch, PolySchedule
 from marsnb.models.batchnorm import untracked_batchnorm
 from marsnb.models.segmenter import Segmenter
@@ -48,14 +50,14 @@ class ReCo(TeacherMethod):
 
     def __init__(self, model: Segmenter, schedule: PolySchedule, **settings: Any) -> None:
         super().__init__(model, schedule, **settings)
-        self.mixing = checked_mixing(self.mixing)
+        if self.mixing not in MIXINGS:
+            raise RecipeError(f"method setting 'mixing' is {self.mixing!r}; known: {', '.join(MIXINGS)}")
         self.pixels = () if self.mixing == "none" else ("unlabelled",)
 
     def contrast_of(self, embeddings: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         """The contrast over all pixels with a label.
 
-        Shape:
-            ``embeddings``: ``(B, D, h, w)``; ``logits``: ``(B, C, H, W)``; ``labels``: ``(B, H, W)``.
+        Shape: ``embeddings``: ``(B, D, h, w)``; ``logits``: ``(B, C, H, W)``; ``labels``: ``(B, H, W)``.
         """
         grid = grid_of(embeddings)
         labels, probabilities = labels_at(labels, grid), pick_nearest(logits.detach(), grid).float().softmax(dim=1)

@@ -64,11 +64,7 @@ class SemiSupervised(SegmentationMethod):
         return settings
 
     def contrast_of(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Eq. 7 against the bank as the steps before left it, which then takes these embeddings.
-
-        Shape:
-            ``embeddings``: ``(B, D, h, w)``; ``labels``: ``(B, h, w)``.
-        """
+        """Eq. 7 against the bank as the steps before left it, which then takes these embeddings, ``(B, D, h, w)``."""
         loss = element_wise(embeddings, labels, self.bank.prototypes, self.bank.valid, self.temperature)
         self.bank.enqueue(embeddings, labels)
         return loss
@@ -96,11 +92,6 @@ class SemiSupervised(SegmentationMethod):
 
 
 def filled_share(known: Tensor, merged: Tensor) -> Tensor:
-    """Share of the unlabelled elements that pseudo labels filled; 0 where every element is labelled.
-
-    Shape:
-        ``known``, ``merged``: ``(B, h, w)``; the result is a scalar.
-    """
+    """Share of the unlabelled elements, ``(B, h, w)``, that pseudo labels filled; 0 where every element is labelled."""
     unlabelled = known == IGNORE_INDEX
-    filled = unlabelled & (merged != IGNORE_INDEX)
-    return filled.sum() / share_of(unlabelled.sum())
+    return (unlabelled & (merged != IGNORE_INDEX)).sum() / share_of(unlabelled.sum())
