@@ -15,11 +15,7 @@ class DilatedDepthwise(nn.Conv2d):
     ``dilation ** 2`` of those; where the dilation reaches past the map, the kernel's centre is all that meets it. On
     other devices, and where the network is compiled or exported, this is ``Conv2d``.
 
-    Shape:
-        ``(B, C, H, W)`` to ``(B, C, H, W)``.
-
-    Reference:
-        Yu and Koltun, arXiv 1511.07122 (dilated convolution); Chen et al., arXiv 1802.02611, the pyramid's rates.
+    Reference: Yu and Koltun, arXiv 1511.07122 (dilated convolution); Chen et al., 1802.02611 (the pyramid's rates).
     """
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -12,13 +12,7 @@ from marsnb.errors import DataError
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The state dict in a file, bare or under the key ``state_dict``; no code in the file is run.
-
-    Args:
-        path: a file that ``torch.save`` wrote.
-
-    Returns:
-        Tensors by name, on the CPU.
+    """The state dict in a file, bare or under the key ``state_dict``, on the CPU; no code in the file is run.
 
     Raises:
         DataError: the file is missing, cannot be read without running code, or holds no state dict.
@@ -61,13 +55,13 @@ def load_state(network: nn.Module, state: dict[str, Tensor], source: object, may
     """Load every tensor, and raise if one is left over, is missing or has another shape.
 
     Args:
-        network: what is loaded into, in place; unchanged if this raises.
+        network: what is loaded into, in place.
         state: tensors by name.
         source: where they come from, for the message.
         may_lack: names of tensors that may be missing, e.g. ``fc.weight`` of a head that is dropped anyway.
 
     Raises:
-        DataError: the tensors do not fit the network.
+        DataError: the tensors do not fit the network, which is left as it was.
     """
     own = network.state_dict()
     missing = [name for name in own if name not in state and name not in may_lack]

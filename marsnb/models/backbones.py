@@ -69,11 +69,8 @@ class Backbone(nn.Module):
         """What red, green and blue are divided by."""
         return _colour(self.input_std)
 
-    def cut_at(self, name: str) -> "Backbone":
-        """Freeze the network up to a named module, which is then the trunk.
-
-        Args:
-            name: its last module, e.g. ``blocks.5`` of an EfficientNet, ``layer3`` of a ResNet.
+    def cut_at(self, name: str) -> Self:
+        """Freeze the network up to a named module, e.g. ``blocks.5`` or ``layer3``, which is then the trunk's last.
 
         Raises:
             RecipeError: there is no such module, or the network cannot be cut.
@@ -121,7 +118,7 @@ class Backbone(nn.Module):
 def build_backbone(
     name: str, start: str = "random", *, seed: int | None = None, may_lack: Collection[str] = ()
 ) -> Backbone:
-    """A backbone by name, with its start weights.
+    """A backbone by name, with its start weights, in training mode, on the CPU.
 
     Args:
         name: a torchvision name, or a timm name where torchvision has none; ``timm:NAME`` asks for timm's. The paper's
@@ -132,9 +129,6 @@ def build_backbone(
             `Backbone` or of the library's network, or of a run's own ``last.ckpt``, of either task.
         seed: of the random weights; the global random state is then left as it was. Without it, that state is used.
         may_lack: modules of the network that a file need not have.
-
-    Returns:
-        The backbone, in training mode, on the CPU.
 
     Raises:
         RecipeError: the name or the start weights are unknown, or do not go together.
@@ -176,12 +170,8 @@ def _find(name: str) -> tuple[str, str]:
     bare = name.removeprefix("timm:")
     if timm.is_model(bare):
         return "timm", bare
-    close = get_close_matches(bare, {*ours, *timm.list_models()}, n=3)
-    hint = (
-        f"did you mean {', '.join(close)}?"
-        if close
-        else "torchvision.models.list_models() and timm.list_models() know them"
-    )
+    close = ", ".join(get_close_matches(bare, {*ours, *timm.list_models()}, n=3))
+    hint = f"did you mean {close}?" if close else "torchvision.models.list_models() and timm.list_models() know them"
     raise RecipeError(f"unknown backbone {name!r}: {hint}")
 
 

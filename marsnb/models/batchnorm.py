@@ -20,10 +20,8 @@ def untracked_batchnorm(module: nn.Module) -> Iterator[None]:
     """Inside, batch normalisation uses the batch's statistics as before, but its running ones stand still.
 
     For batches of a training step whose images are not like those that are scored: mixed, cut, strongly augmented.
-    Batch normalisation in evaluation mode (a frozen one) goes on using its running statistics.
-
-    Args:
-        module: what the batch passes; afterwards it is as it was, also after an exception.
+    Batch normalisation in evaluation mode (a frozen one) goes on using its running statistics. Afterwards the module is
+    as it was, also after an exception.
     """
     tracked = [part for part in module.modules() if isinstance(part, _BatchNorm) and part.track_running_stats]
     for part in tracked:

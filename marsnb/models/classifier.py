@@ -36,8 +36,7 @@ class Classifier(nn.Module):
     Raises:
         RecipeError: ``batchnorm`` is none of the three.
 
-    Reference:
-        Wang et al., arXiv 2206.02180, section 4.4 and Fig. 6.
+    Reference: Wang et al., arXiv 2206.02180, section 4.4 and Fig. 6.
     """
 
     def __init__(
@@ -89,13 +88,7 @@ def freeze_batchnorm(module: nn.Module) -> nn.Module:
     """Put all batch normalisation in ``module`` into evaluation mode and stop training its scale and shift.
 
     A later ``module.train()`` would undo the first half: a module that is to stay frozen calls this at the end of its
-    own ``train``, as `Classifier` does.
-
-    Args:
-        module: changed in place. Other normalisation (layer, group) is left alone.
-
-    Returns:
-        The same module.
+    own ``train``, as `Classifier` does. Other normalisation (layer, group) is left alone. Returns the same module.
     """
     for part in module.modules():
         if isinstance(part, _BatchNorm):  # also synchronised ones and timm's, which fuse an activation

@@ -16,12 +16,8 @@ class EMA(nn.Module):
     are copied. All is in the state dict, so a restored teacher goes on exactly as the saved one.
 
     Args:
-        network: what is followed; it is copied, not kept.
+        network: what is followed; it is copied (``average``), not kept.
         decay: share of itself that the average keeps at an update, from 0 (a plain copy) to below 1.
-
-    Attributes:
-        average: the copy.
-        updates: k so far, int64.
 
     Raises:
         ValueError: ``decay`` is not from 0 to below 1.

@@ -10,8 +10,7 @@ from marsnb.losses._elements import IGNORE_INDEX, checked_elements
 class MemoryBank(nn.Module):
     """One first-in-first-out queue of class averages per class; the average of a queue is its class's prototype.
 
-    Everything is in two buffers, so it travels with ``.to(device)`` and with the state dict, and a restored bank goes
-    on exactly as the saved one.
+    Everything is in two buffers, so a restored bank goes on exactly as the saved one.
 
     Args:
         num_classes: C; 4 in AI4Mars.
@@ -28,20 +27,13 @@ class MemoryBank(nn.Module):
     Raises:
         ValueError: a size is not above 0.
 
-    Reference:
-        Wang et al., arXiv 2206.02180, section 5.1 and, for the length, 5.3.
+    Reference: Wang et al., arXiv 2206.02180, section 5.1 and, for the length, 5.3.
     """
 
     queues: Tensor
     stored: Tensor
 
-    def __init__(
-        self,
-        num_classes: int,
-        dim: int = 128,
-        length: int = 32,
-        ignore_index: int = IGNORE_INDEX,
-    ) -> None:
+    def __init__(self, num_classes: int, dim: int = 128, length: int = 32, ignore_index: int = IGNORE_INDEX) -> None:
         super().__init__()
         if min(num_classes, dim, length) < 1:
             raise ValueError(f"num_classes, dim and length must be above 0, got {num_classes}, {dim} and {length}")
@@ -78,11 +70,8 @@ class MemoryBank(nn.Module):
         accelerator. No gradient is kept.
 
         Args:
-            features: feature maps, detached here, of any norm and any floating type.
-            labels: class of each element, of any integer type; pseudo labels stand here like any other.
-
-        Shape:
-            ``features``: ``(B, D, H, W)``; ``labels``: ``(B, H, W)``.
+            features: feature maps ``(B, D, H, W)``, of any norm and any floating type.
+            labels: class of each element, ``(B, H, W)``, of any integer type; pseudo labels like any other.
 
         Raises:
             ValueError: the shapes do not fit.

@@ -20,12 +20,7 @@ _PREFIX = "module.encoder_q."
 
 @dataclass(frozen=True)
 class MocoCheckpoint:
-    """A published checkpoint.
-
-    Attributes:
-        url: where it lies.
-        md5_prefix: the first hexadecimal digits of its MD5; the authors publish no more than eight.
-    """
+    """A published checkpoint: its address, and how its MD5 begins (the authors publish eight hexadecimal digits)."""
 
     url: str
     md5_prefix: str
@@ -42,12 +37,6 @@ CHECKPOINTS: dict[str, MocoCheckpoint] = {"moco_v2": _800, "moco_v2:800": _800, 
 def fetch_checkpoint(checkpoint: MocoCheckpoint) -> Path:
     """Path of a checkpoint under ``MARSNB_RUNS/weights``, downloaded there if it is not there yet, and checked.
 
-    Args:
-        checkpoint: which one.
-
-    Returns:
-        The file, whose MD5 begins as published.
-
     Raises:
         DataError: the download failed, or the file is not the published one.
     """
@@ -62,10 +51,6 @@ def fetch_checkpoint(checkpoint: MocoCheckpoint) -> Path:
 def load_moco(network: nn.Module, path: Path) -> None:
     """Load MoCo's query encoder into a torchvision ResNet that still has its ``fc`` layer, which stays as it is.
 
-    Args:
-        network: a torchvision ResNet-50 (for the published checkpoints), changed in place.
-        path: a checkpoint in MoCo's layout.
-
     Raises:
         DataError: the file cannot be read, or does not hold exactly this network's weights.
     """
@@ -73,13 +58,7 @@ def load_moco(network: nn.Module, path: Path) -> None:
 
 
 def encoder_weights(path: Path) -> dict[str, Tensor]:
-    """The query encoder's tensors under torchvision's names, without MoCo's own projection head ``fc``.
-
-    Args:
-        path: a checkpoint in MoCo's layout: ``state_dict`` with names ``module.encoder_q.<name>``.
-
-    Returns:
-        Tensors by name, on the CPU.
+    """A checkpoint's ``module.encoder_q.<name>`` under torchvision's names, without MoCo's own projection head ``fc``.
 
     Raises:
         DataError: the file cannot be read or holds no query encoder.

@@ -24,24 +24,20 @@ def merge_pseudo_labels(
     only: in the paper, cross entropy keeps the labels as they are.
 
     Args:
-        logits: predictions at the resolution of the labels, of any floating type; no gradient is kept.
-        labels: class of each pixel, of any integer type.
+        logits: predictions ``(B, C, H, W)``, of any floating type; no gradient is kept.
+        labels: class of each pixel, ``(B, H, W)``, of any integer type.
         threshold: a probability from 0 to 1; 0.9 in the paper. It has to be exceeded, so 1 fills nothing.
         size: height and width of the feature map that the labels are for, elements (see `labels_at`); by default, the
             resolution of the labels. Both are taken at the same pixels, so it is the merged map, down-sampled.
         ignore_index: label of the unlabelled pixels, also in the result; 255 in AI4Mars.
 
-    Shape:
-        ``logits``: ``(B, C, H, W)``; ``labels``: ``(B, H, W)``; the result: ``(B, *size)``.
-
     Returns:
-        The merged labels, int64.
+        The merged labels, ``(B, *size)``, int64.
 
     Raises:
         ValueError: the shapes do not fit, or ``threshold`` is not from 0 to 1.
 
-    Reference:
-        Wang et al., arXiv 2206.02180, section 5.2; "higher than the threshold" in 7.3.
+    Reference: Wang et al., arXiv 2206.02180, section 5.2; "higher than the threshold" in 7.3.
     """
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold must be a probability from 0 to 1, got {threshold}")

@@ -51,8 +51,7 @@ class Segmenter(nn.Module):
     Raises:
         RecipeError: ``batchnorm`` is neither of the two.
 
-    Reference:
-        Wang et al., arXiv 2206.02180, section 5.3 and Fig. 7; Chen et al., arXiv 1802.02611 (DeepLabv3+).
+    Reference: Wang et al., arXiv 2206.02180, section 5.3 and Fig. 7; Chen et al., arXiv 1802.02611 (DeepLabv3+).
     """
 
     input_mean: Tensor
@@ -92,11 +91,8 @@ class Segmenter(nn.Module):
         """The encoder's own network, whose modules a trunk is named by."""
         return getattr(self.encoder, "model", self.encoder)
 
-    def cut_at(self, name: str) -> "Segmenter":
-        """Freeze the encoder up to a named module, which is then the trunk.
-
-        Args:
-            name: its last module, at stride 4 or deeper, e.g. ``blocks.5`` of an EfficientNet, ``layer3`` of a ResNet.
+    def cut_at(self, name: str) -> Self:
+        """Freeze the encoder up to a named module at stride 4 or deeper, e.g. ``blocks.5``, which is the trunk's last.
 
         Raises:
             RecipeError: there is no such module, it comes before stride 4, or the network cannot be cut.
@@ -174,7 +170,7 @@ class Segmenter(nn.Module):
 def build_segmenter(
     name: str, num_classes: int, start: str = "random", *, seed: int | None = None, **settings: Any
 ) -> Segmenter:
-    """A segmenter on a backbone by name, with the backbone's start weights.
+    """A segmenter on a backbone by name, with the backbone's start weights, in training mode, on the CPU.
 
     Args:
         name: as for `build_backbone`: ``resnet101`` in the paper; ``tf_efficientnet_lite0`` in the profile lite.
@@ -183,9 +179,6 @@ def build_segmenter(
         start: as for `build_backbone`; ``random`` in the paper. The decoders are random in any case.
         seed: of the random weights; the global random state is then left as it was. Without it, that state is used.
         **settings: of `Segmenter`.
-
-    Returns:
-        The segmenter, in training mode, on the CPU.
 
     Raises:
         RecipeError: the name or the start weights are unknown, do not go together, or cannot be a DeepLabv3+ backbone.

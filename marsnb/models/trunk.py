@@ -21,15 +21,12 @@ HEADS = ("conv_head", "bn2", "avgpool", "global_pool")
 
 
 class TrunkFeatures(NamedTuple):
-    """What a segmenter's trunk leaves of images, in the place of the images.
-
-    Attributes:
-        low: features at stride 4, which DeepLabv3+'s decoder wants, ``(B, D, H / 4, W / 4)``.
-        deep: features at the cut, ``(B, D', h, w)``.
-    """
+    """What a segmenter's trunk leaves of images, in the place of the images."""
 
     low: Tensor
+    """Features at stride 4, which DeepLabv3+'s decoder wants, ``(B, D, H / 4, W / 4)``."""
     deep: Tensor
+    """Features at the cut, ``(B, D', h, w)``."""
 
 
 def stages(network: nn.Module) -> list[str]:
@@ -50,28 +47,20 @@ def sequence(network: nn.Module) -> list[str]:
 
 
 def cut(network: nn.Module, at: str) -> tuple[list[str], list[str]]:
-    """Names of the modules up to ``at``, itself included, and of those behind it.
-
-    Args:
-        network: a plain sequence of modules.
-        at: the last module of the trunk, e.g. ``blocks.5`` or ``layer3``.
+    """Names of the modules up to ``at`` (``blocks.5``, ``layer3``), itself included, and of those behind it.
 
     Raises:
         RecipeError: the network cannot be cut, or has no such module, or nothing that learns is left behind it.
     """
-    known = stages(network)
+    known, kind = stages(network), type(network).__name__
     if not known:
-        raise RecipeError(
-            f"{type(network).__name__} cannot be cut: take an EfficientNet or a ResNet, or leave trunk out"
-        )
+        raise RecipeError(f"{kind} cannot be cut: take an EfficientNet or a ResNet, or leave trunk out")
     if at not in known:
-        raise RecipeError(
-            f"trunk {at!r} is no module of {type(network).__name__} to cut after; known: {', '.join(known)}"
-        )
+        raise RecipeError(f"trunk {at!r} is no module of {kind} to cut after; known: {', '.join(known)}")
     names = sequence(network)
     where = names.index(at) + 1
     if not any(True for name in names[where:] for _ in network.get_submodule(name).parameters()):
-        raise RecipeError(f"trunk {at!r} leaves nothing of {type(network).__name__} to learn: cut after {known[-2]}")
+        raise RecipeError(f"trunk {at!r} leaves nothing of {kind} to learn: cut after {known[-2]}")
     return names[:where], names[where:]
 
 

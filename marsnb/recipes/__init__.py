@@ -39,16 +39,11 @@ class Row(_Strict):
 
     Attributes:
         id: unique in its table; ``--row`` takes it.
-        label: as the paper prints it.
-        method: name in the method registry.
         backbone, start: as in the paper; a profile may put others in their place.
         own_backbone: the row is about its network, so that a profile does not put its usual one in its place.
-        settings: the method's own settings.
-        overrides: fields of the profile's run settings.
-        at: more of them, for one profile, by its name.
+        overrides: fields of the profile's run settings; ``at``: more of them, for one profile, by its name.
         not_at: profiles that cannot run the row, with the reason, by name.
-        paper: the paper's number; ``None`` for a control.
-        control: not a row of the paper.
+        paper: the paper's number; ``None`` for a ``control``, which is not a row of the paper.
         family: the paper's category of the method (Table 3).
         cell: its place in a table that the paper prints across (Tables 5-7).
         also: the paper's numbers in the table's other metrics, where it has several (Tables 8-11).
@@ -142,14 +137,11 @@ class Profile(_Strict):
     """The scale at which everything is run.
 
     Attributes:
-        name: ``smoke``, ``lite`` or ``paper``.
         says: one sentence for the caption of every table.
         seeds: how many a row is run with unless ``--seeds`` says otherwise.
         backbones, starts: what takes the place of the paper's (key ``*``: of any).
         own_backbones: the same for rows that are about their network; these keep it where nothing stands here.
-        classification: fields of ``ClassificationSpec``.
-        segmentation: fields of ``SegmentationSpec``.
-        segmentation_starts: as ``starts``, for segmentation.
+        classification, segmentation: fields of ``ClassificationSpec`` and ``SegmentationSpec``.
     """
 
     name: str
@@ -210,11 +202,7 @@ def tables() -> list[int]:
 
 
 def load_table(table: int | str) -> Table:
-    """The recipes of one table, by its number or key.
-
-    Raises:
-        RecipeError: there is no such table, or the file has an unknown key, a missing one or a value of the wrong kind.
-    """
+    """The recipes of one table, by its number or key; ``RecipeError`` where there is none, or its file is wrong."""
     key = str(table)
     key = f"table{int(key):02d}" if key.isdecimal() else key
     if key not in trainable():
@@ -228,11 +216,7 @@ def profiles() -> list[str]:
 
 
 def load_profile(name: str) -> Profile:
-    """A profile by name.
-
-    Raises:
-        RecipeError: no such profile, or its file has an unknown key.
-    """
+    """A profile by name; ``RecipeError`` where there is none, or its file is wrong."""
     if name not in profiles():
         raise RecipeError(f"unknown profile {name!r}; known: {', '.join(profiles())}")
     return _read(paths.recipes() / "profiles" / f"{name}.yaml", Profile)

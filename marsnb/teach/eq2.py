@@ -26,11 +26,7 @@ CLASH = ({"all", "inverted", "positive"}, {"zero", "all"}, {"table", "sum"}, {"t
 def masked_info_nce(z1: Tensor, z2: Tensor, classes: Tensor, tau: float) -> Tensor:
     """Eq. 1 whose sum leaves out the negatives of the anchor's class; Eq. 2 where no two rows share a class.
 
-    Args:
-        z1: embeddings of the first views, ``(N, D)``.
-        z2: embeddings of the second views, ``(N, D)``.
-        classes: class of each row, ``(N,)``.
-        tau: the temperature.
+    Shape: ``z1``, ``z2``: ``(N, D)``; ``classes`` of the rows: ``(N,)``; the result is a scalar.
     """
     return variant((z1, z2, classes, tau), frozenset())
 

@@ -20,12 +20,9 @@ Answer = float | tuple[float, ...]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check says of an answer; a notebook shows it in colour.
+    """What a check says of an answer (``right``: ``None`` where there is none); a notebook shows it in colour.
 
-    Attributes:
-        right: ``None`` where nothing has been answered.
-        message: for the student; code stands between backticks.
-        faults: one sentence each, where there may be several.
+    Code in ``message`` and ``faults``, sentences for the student, stands between backticks.
     """
 
     right: bool | None
