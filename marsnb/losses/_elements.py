@@ -29,27 +29,22 @@ def grid_of(maps: Tensor) -> tuple[int, int]:
     return maps.shape[2], maps.shape[3]
 
 
-def labels_at(labels: Tensor, size: tuple[int, int]) -> Tensor:
-    """Labels at the resolution of a feature map: every k-th pixel, so that no class is made up between two.
+def pick_nearest(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Every k-th pixel of maps ``(..., H, W)``, ``(..., *size)``: no class is made up between two.
 
-    Element i takes the pixel at floor(i * H / h), which is where the strided convolutions of a backbone centre it.
-
-    Args:
-        labels: class of each pixel, ``(B, H, W)``, of any integer type.
-        size: height and width of the feature map and of the result, elements; a quarter of the image's in the paper.
+    Element i takes the pixel at floor(i * H / h), which is where the strided convolutions of a backbone centre it. For
+    labels (`labels_at`), ``size`` is that of the feature map, a quarter of the image's in the paper.
 
     Reference: Wang et al., arXiv 2206.02180, section 5.1: "we down-sample the segmentation annotation".
     """
-    return pick_nearest(labels, size)
-
-
-def pick_nearest(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Maps ``(..., H, W)`` at the pixels that `labels_at` takes, ``(..., *size)``."""
     rows, columns = (
         torch.arange(small, device=maps.device) * large // small
         for small, large in zip(size, maps.shape[-2:], strict=True)
     )
     return maps[..., rows[:, None], columns]
+
+
+labels_at = pick_nearest
 
 
 def expectation(losses: Tensor, counted: Tensor) -> Tensor:

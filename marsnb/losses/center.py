@@ -58,14 +58,12 @@ def moved_centers(features: Tensor, labels: Tensor, centers: Tensor, alpha: floa
 class Center(nn.Module):
     """Module form of `center`, which holds the centres and moves them in training; no optimizer has a part in it.
 
-    Args:
-        classes: number of classes.
-        width: of the features.
-        alpha: see `moved_centers`.
+    A class's centre begins as the mean of the first batch that shows the class; ``seen`` says which have begun.
 
-    Attributes:
-        centers: ``(C, D)``, float32. A class's centre begins as the mean of the first batch that shows the class.
-        seen: ``(C,)``, bool: which have begun.
+    Args:
+        classes: C.
+        width: D.
+        alpha: see `moved_centers`.
     """
 
     centers: Tensor

@@ -44,7 +44,7 @@ def ldam(
         scale: multiplies the cosines (reference: 30).
         weights: of the classes, ``(C,)``, by which cross entropy is multiplied; equal ones if ``None``.
 
-    Reference: Cao et al., Learning imbalanced datasets with ... margin loss, arXiv 1906.07413, Eq. 13.
+    Reference: Cao et al., Label-distribution-aware margin loss, arXiv 1906.07413, Eq. 13.
     """
     lowered = F.one_hot(labels, cosines.shape[1]).to(cosines.dtype) * margins.to(cosines)  # (B, C), 0 but at the label
     ce = F.cross_entropy(scale * (cosines - lowered), labels, reduction="none")  # (B,)

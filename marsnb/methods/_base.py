@@ -16,16 +16,14 @@ from marsnb.models.batchnorm import synchronised_batchnorm
 
 @dataclass(frozen=True)
 class Task:
-    """What a method may know of the run besides its batches.
-
-    Attributes:
-        class_counts: training images of each class; 0 where a class has none; none are given for segmentation.
-        epochs, steps: of one stage, and steps per epoch.
-    """
+    """What a method may know of the run besides its batches."""
 
     class_counts: tuple[int, ...]
+    """Training images of each class, 0 where a class has none; none are given for segmentation."""
     epochs: int
+    """Of one stage."""
     steps: int
+    """Per epoch."""
 
 
 class Method(pl.LightningModule):
@@ -134,9 +132,7 @@ class Method(pl.LightningModule):
 
     def set_rates(self, rates: dict[str, float]) -> None:
         """Give each named group of the optimizer its learning rate."""
-        optimizer = self.optimizers()
-        assert isinstance(optimizer, torch.optim.Optimizer) or hasattr(optimizer, "param_groups")
-        for group in optimizer.param_groups:  # type: ignore[union-attr]
+        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
             group["lr"] = rates[group["name"]]
 
 

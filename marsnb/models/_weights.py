@@ -52,16 +52,12 @@ def backbone_of_run(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load_state(network: nn.Module, state: dict[str, Tensor], source: object, may_lack: Collection[str] = ()) -> None:
-    """Load every tensor, and raise if one is left over, is missing or has another shape.
+    """Load every tensor; ``source`` is named where that fails.
 
-    Args:
-        network: what is loaded into, in place.
-        state: tensors by name.
-        source: where they come from, for the message.
-        may_lack: names of tensors that may be missing, e.g. ``fc.weight`` of a head that is dropped anyway.
+    Tensors in ``may_lack`` may be missing, e.g. ``fc.weight`` of a head that is dropped anyway.
 
     Raises:
-        DataError: the tensors do not fit the network, which is left as it was.
+        DataError: a tensor is left over, is missing or has another shape; the network is left as it was.
     """
     own = network.state_dict()
     missing = [name for name in own if name not in state and name not in may_lack]

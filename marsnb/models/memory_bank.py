@@ -20,8 +20,7 @@ class MemoryBank(nn.Module):
 
     Attributes:
         queues: the entries, ``(C, length, D)`` in float32, as raw averages of any norm; zeros where nothing is stored.
-            One entry averages over the elements of a class in one image (the paper: "in the current f", and f is the
-            feature map of one image).
+            One entry averages over the elements of a class in one image (the paper: "in the current f").
         stored: how many entries each class has ever got, ``(C,)``; entry k of a class lies in slot k mod length.
 
     Raises:
@@ -67,29 +66,22 @@ class MemoryBank(nn.Module):
         """Store the average feature of each class that the images show; a class that none shows keeps its queue.
 
         Images are taken in order, those of all processes where there are several, and nothing waits for an
-        accelerator. No gradient is kept.
-
-        Args:
-            features: feature maps ``(B, D, H, W)``, of any norm and any floating type.
-            labels: class of each element, ``(B, H, W)``, of any integer type; pseudo labels like any other.
-
-        Raises:
-            ValueError: the shapes do not fit.
+        accelerator. Features are ``(B, D, H, W)``, of any norm and floating type; labels, pseudo or not,
+        ``(B, H, W)``. Where they do not fit, ``ValueError`` is raised.
         """
         labels = checked_elements(features, labels)
         classes, length, dim = self.queues.shape
         if features.shape[1] != dim:
             raise ValueError(f"expected features of {dim} channels, got {features.shape[1]}")
         every = torch.arange(classes, device=self.queues.device)
-        sums, counts = self.queues.new_zeros(len(features), classes, dim), self.queues.new_zeros(len(features), classes)
+        found = self.queues.new_zeros(len(features), classes, dim + 1)  # sum of a class's elements, and their number
         with torch.autocast(device_type=features.device.type, enabled=False):
             for i, (image, own) in enumerate(zip(features, labels, strict=True)):
-                member = ((own.flatten() == every[:, None]) & (own.flatten() != self.ignore_index)).to(sums.dtype)
-                sums[i] = member @ image.flatten(1).T.to(sums.dtype)  # (C, HW) @ (HW, D)
-                counts[i] = member.sum(dim=1)
-        sums, counts = gathered(torch.cat([sums, counts[..., None]], dim=2), even=True).split([dim, 1], dim=2)
-        counts = counts[..., 0]
-        for total, count in zip(sums, counts, strict=True):
+                member = ((own.flatten() == every[:, None]) & (own.flatten() != self.ignore_index)).to(found.dtype)
+                found[i, :, :dim] = member @ image.flatten(1).T.to(found.dtype)  # (C, HW) @ (HW, D)
+                found[i, :, dim] = member.sum(dim=1)
+        for image in gathered(found, even=True):
+            total, count = image[:, :dim], image[:, dim]
             seen = count > 0  # (C,)
             slot = self.stored % length
             mean = total / count.clamp_min(1)[:, None]  # (C, D)

@@ -29,7 +29,7 @@ class Segmenter(nn.Module):
     Images come in [0, 1] and are normalised inside, with buffers that a saved state dict brings along.
 
     Args:
-        encoder: ``ResNet`` or other encoder of segmentation-models-pytorch, dilated to `OUTPUT_STRIDE`.
+        encoder: of segmentation-models-pytorch, dilated to `OUTPUT_STRIDE`.
         num_classes: number of classes; 4 in AI4Mars.
         embedding_dim: channels of the contrastive head; 128 in the paper.
         decoder_channels: width of both decoders; 256 in DeepLabv3+.
@@ -116,7 +116,7 @@ class Segmenter(nn.Module):
             self.low_parts, self.trunk_parts, self.tail_parts = trunk[:low], trunk[low:], tail
             low_map = trunks.run(self.network, self.low_parts, (x - self.input_mean) / self.input_std)
             parts = self.features(TrunkFeatures(low_map, trunks.run(self.network, self.trunk_parts, low_map)))
-            if not all(trunks.same(whole[i], parts[i]) for i in (2, -1)):
+            if not all(torch.equal(whole[i], parts[i]) for i in (2, -1)):
                 raise RecipeError(
                     f"{type(self.network).__name__} is not its modules one after the other: leave trunk out"
                 )

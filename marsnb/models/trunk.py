@@ -111,9 +111,3 @@ def freeze(network: nn.Module, names: Sequence[str]) -> None:
     """Put the named modules into evaluation mode and stop their learning."""
     for name in names:
         network.get_submodule(name).eval().requires_grad_(False)
-
-
-@torch.no_grad()
-def same(whole: Tensor, parts: Tensor) -> bool:
-    """Whether a network's output is that of its parts one after the other."""
-    return whole.shape == parts.shape and torch.equal(whole, parts)

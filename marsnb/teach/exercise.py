@@ -46,8 +46,7 @@ class Exercise:
     Args:
         right: the right answer.
         praise: what is worth adding once the answer is right.
-        slips: wrong answers that a known slip leads to, each with a sentence on that slip. A wrong sign, percent and
-            another logarithm are known without.
+        slips: wrong answers, each with a sentence on the slip; a wrong sign, percent and another logarithm are known.
     """
 
     def __init__(self, right: Answer, praise: str, *slips: tuple[Answer, str]) -> None:

@@ -45,8 +45,7 @@ class Written:
         clash: sets of which at most one slip can be in a function.
         run: function and arguments to the value that is compared, and a word on its form; raises `NotYet`.
         more: what else to look at once all values are right: function to a word, or "".
-        praise: said once all is right.
-        note: function to a word that is added to the praise, or "".
+        praise, note: said once all is right; a note is made from the function.
     """
 
     tried: Sequence[Arguments]

@@ -7,9 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from marsnb.losses import LOSSES
-from marsnb.losses._cosine import ElementCosine
 from marsnb.losses._elements import labels_at
-from marsnb.losses.element_wise import ElementWise, element_wise
+from marsnb.losses.element_wise import ElementCosine, ElementWise, element_wise
 
 
 def maps(b=2, d=5, h=3, w=4, classes=3, dtype=torch.float64, seed=0):

@@ -16,12 +16,7 @@ from marsnb.models.classifier import Classifier
 
 
 class Schedule(Protocol):
-    """What a run's spec (``marsnb.training.spec``) says of the optimizer.
-
-    Attributes:
-        weight_decay: L2 penalty.
-        milestones: epochs at which the rates decay.
-    """
+    """What a run's spec (``marsnb.training.spec``) says of Adam: L2 penalty, epochs at which rates decay, rates."""
 
     @property
     def weight_decay(self) -> float: ...
@@ -36,11 +31,9 @@ class Schedule(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch of labelled images.
+    """One batch of labelled images, ``(B,)`` labels, int64.
 
-    Attributes:
-        images: ``(B, 3, H, W)`` in [0, 1], augmented, or what the model's frozen trunk makes of them.
-        labels: ``(B,)``, int64.
+    Images are ``(B, 3, H, W)`` in [0, 1], augmented, or what the model's frozen trunk makes of them.
     """
 
     images: Tensor
@@ -49,12 +42,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class PairBatch:
-    """One batch of pairs of views.
-
-    Attributes:
-        view1, view2: as ``Batch.images``; row i of both belong together.
-        labels: ``(B,)``, int64; -1 where there is no label.
-    """
+    """One batch of pairs of views, as ``Batch.images``; row i of both belong together. A missing label is -1."""
 
     view1: Tensor
     view2: Tensor
@@ -77,6 +65,8 @@ class ClassificationMethod(Method):
     """Which of the model's maps the collapse diagnostics look at besides the features: ``embed_s``, ``embed_u``."""
     precompute: ClassVar[bool] = False
     """Whether the backbone is frozen and the images can be replaced by their features once and for all."""
+    new_projection: ClassVar[bool] = False
+    """Whether the projection learns at the head's rate; the paper's rate for H_s, the backbone's, would not move it."""
 
     def aside(self) -> AbstractContextManager[None]:
         """Around a pass of images that are not as those that are scored: strong views, unlabelled ones, patches.
@@ -102,7 +92,8 @@ class ClassificationMethod(Method):
 
     def rates(self, epoch: int) -> dict[str, float]:
         """Learning rate of each group in an epoch of the schedule; a method with a group of its own adds it here."""
-        return self.schedule.rates(epoch)
+        rates = self.schedule.rates(epoch)
+        return rates | {"projection": rates["head"]} if self.new_projection else rates
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam, one group per learning rate (paper, section 6.1)."""

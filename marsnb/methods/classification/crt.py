@@ -20,17 +20,12 @@ class ClassifierRetraining(TwoStageMethod):
     itself, where the reference takes 4 images of each class drawn; the new head starts with Adam's moments of the old
     one, since the optimizer is built once. The frozen backbone is in evaluation mode: its batch statistics are kept.
 
-    Args:
-        model: backbone and heads. The second stage's head is drawn here, from torch's global generator, so that it does
-            not depend on where a run was resumed.
-        schedule: learning rates; they begin anew with the second stage.
-
     Reference: Kang et al., Decoupling representation and classifier, arXiv 1910.09217, section 4.
     """
 
     def __init__(self, model: Classifier, schedule: Schedule, **settings: Any) -> None:
         super().__init__(model, schedule, **settings)
-        # Values only: as a module it would be among the method's parameters.
+        # Drawn here, so that it does not depend on where a run was resumed. As a module it would be among parameters.
         self.new_head = nn.Linear(model.head.in_features, model.head.out_features).state_dict()
 
     def enter(self, stage: int, first: bool) -> None:

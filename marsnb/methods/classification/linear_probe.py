@@ -17,7 +17,6 @@ class LinearProbe(ClassificationMethod):
     Not in the paper: it tells how far the start weights go alone.
     """
 
-    streams: ClassVar[tuple[str, ...]] = ("labelled",)
     precompute: ClassVar[bool] = True
 
     def __init__(self, model: Classifier, schedule: Schedule, **settings: Any) -> None:

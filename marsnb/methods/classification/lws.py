@@ -33,15 +33,13 @@ class LearnableWeightScaling(TwoStageMethod):
     first (reference: 5 epochs after 90 or 200; see `TwoStageMethod`). Backbone and head are frozen, batch statistics
     included.
 
-    The scales have a rate of their own. A step of SGD is as long as its gradient, which is large for a scale, being a
-    sum over a whole logit; a step of Adam is about as long as the rate, for weights of a few hundredths and for scales
-    alike, which begin at 1 and have to come to several times that where classes have from six to two thousand images.
-    At the head's 1e-3, the 1,300 steps before the first decay of a run of six passes over MSL are a way of 1.3 at the
-    most; at ten times that it is 13, and the scales settle.
+    The scales, which are part of the head when it is scored, have a rate of their own. A step of SGD is as long as its
+    gradient, which is large for a scale; a step of Adam is about as long as the rate, for weights of a few hundredths
+    and for scales alike, which begin at 1 and have to come to several times that. At the head's 1e-3, the 1,300 steps
+    before the first decay of a run of six passes over MSL are a way of 1.3 at the most; at ten times that it is 13, and
+    the scales settle.
 
     Args:
-        model: backbone and heads; its head is replaced by one with scales, which are part of it when it is scored.
-        schedule: learning rates; they begin anew with the second stage.
         rate_scale: rate of the scales, as a multiple of the head's (reference: 1, with SGD).
 
     Reference: Kang et al., Decoupling representation and classifier, arXiv 1910.09217, section 4.
@@ -62,7 +60,7 @@ class LearnableWeightScaling(TwoStageMethod):
     def rates(self, epoch: int) -> dict[str, float]:
         """As for every method, and ``scale``'s, which decays with the others."""
         rates = super().rates(epoch)
-        return {**rates, "scale": self.rate_scale * rates["head"]}
+        return rates | {"scale": self.rate_scale * rates["head"]}
 
     def trained_parameters(self) -> dict[str, list[nn.Parameter]]:
         """As for every method, but the scales are a group of their own."""

@@ -51,22 +51,22 @@ def calibrated(
 
 @METHODS.register("sscl")
 class SsCL(ClassificationMethod):
-    """Cross entropy, contrast with a queue on unlabelled pairs, and pseudo-labels that the two calibrate (our reading).
+    """Cross entropy, contrast with a queue on unlabelled pairs, and pseudo-labels that the two calibrate.
 
-    No code of SsCL is public and Wang et al. give no settings; what follows is our own reading of the idea. The
-    first view of an unlabelled image passes the model: class distribution p and query q (projection H_u). The second
-    passes H_u of a momentum copy of the model: its key. A queue holds past keys with the p of their images.
+    No code of SsCL is public and Wang et al. give no settings; this is our own reading. The first view of an unlabelled
+    image passes the model: class distribution p and query q (projection H_u). The second passes H_u of a momentum copy
+    of the model: its key. A queue holds past keys with the p of their images.
 
     - From contrast to classes: p is mixed with the queue's distributions, weighted by similarity to q. The image gets
       its most probable class as label if that is sure enough; otherwise it counts as 0 in the mean over the batch.
     - From classes to contrast: a key is no negative of q if both are sure of one and the same class.
 
-    Open choices, all ours: all settings. The projection learns at the head's rate, as in `SupConLinear`. Keys of the
-    batch's other images are negatives besides the queue, so that the first step has some. The queue keeps the head's p,
-    not the calibrated one, so that it cannot feed on itself; the sure class of q is of the calibrated one. Keys have no
-    labelled images among them. One view gives label and gradient. Both terms count from the first step. The momentum
-    copy moves before the keys are made, at every training step, and never in evaluation, as the queue; its batch
-    normalisation uses the statistics of its own batch (frozen if the model's is). Distances are cosines, in float32.
+    All settings are ours. The projection learns at the head's rate. Keys of the batch's other images are negatives
+    besides the queue, so that the first step has some; labelled images have no keys. The queue keeps the head's p, not
+    the calibrated one, so that it cannot feed on itself; the sure class of q is of the calibrated one. One view gives
+    label and gradient. Both terms count from the first step. The momentum copy moves before the keys are made, at every
+    training step, and never in evaluation, as the queue; its batch normalisation uses the statistics of its own batch
+    (frozen if the model's is).
 
     Args:
         weight_pseudo: of the cross entropy on unlabelled images.
@@ -82,6 +82,7 @@ class SsCL(ClassificationMethod):
 
     streams: ClassVar[tuple[str, ...]] = ("labelled", "unlabelled_pairs")
     embedding: ClassVar[str] = "embed_u"
+    new_projection: ClassVar[bool] = True
     keys: Tensor
     chances: Tensor
     filled: Tensor
@@ -101,11 +102,6 @@ class SsCL(ClassificationMethod):
         self.register_buffer("keys", torch.zeros(self.queue, width))  # newest first
         self.register_buffer("chances", torch.zeros(self.queue, model.head.out_features))
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
-
-    def rates(self, epoch: int) -> dict[str, float]:
-        """As for every method, but the projection has the head's."""
-        rates = super().rates(epoch)
-        return rates | {"projection": rates["head"]}
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor, chances: Tensor) -> None:

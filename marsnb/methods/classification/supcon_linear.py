@@ -21,15 +21,12 @@ class SupConLinear(TwoStageMethod):
     1000 epochs, then 100); a batch is 24 labelled images drawn without regard to class, as for ``info_nce`` (reference:
     256 or more), so a rare class often has no positive but its own second view; the views get the project's strong
     augmentation and pass the network together; optimizer and rates are the run's, Adam and not SGD; the projection
-    (``project_s``, dropped after the first stage) learns at the head's rate, as that of the backbone, which the paper
-    gives its own H_s, would not move a new one; the loss is the mean over anchors, without the reference's factor tau /
-    0.07; a batch of one class only has a loss of 0. The first stage has no images as they are scored, so running
-    statistics of batch normalisation follow its strong views, whatever the model's ``batchnorm`` says of other methods.
-    The frozen backbone is in evaluation mode in the second stage, so its batch statistics are kept too.
+    (``project_s``, dropped after the first stage) learns at the head's rate; the loss is the mean over anchors, without
+    the reference's factor tau / 0.07; a batch of one class only has a loss of 0. The first stage has no images as they
+    are scored, so running statistics of batch normalisation follow its strong views, whatever the model's ``batchnorm``
+    says of other methods. The frozen backbone is in evaluation mode in the second stage: its statistics are kept.
 
     Args:
-        model: backbone and heads.
-        schedule: learning rates; they begin anew with the second stage.
         temperature: of the contrast (reference: 0.1; the default of its code is 0.07).
 
     Reference: Khosla et al., Supervised contrastive learning, arXiv 2004.11362, Eq. 2 (L_out).
@@ -37,6 +34,7 @@ class SupConLinear(TwoStageMethod):
 
     streams: ClassVar[tuple[str, ...]] = ("labelled", "image_pairs")
     embedding: ClassVar[str] = "embed_s"
+    new_projection: ClassVar[bool] = True
     whole: ClassVar[bool] = False
     """Whether the second stage trains the whole network, and not the head alone."""
 
@@ -61,11 +59,6 @@ class SupConLinear(TwoStageMethod):
             train_only(model, model.backbone, model.head)
         else:
             train_only(model, model.head)
-
-    def rates(self, epoch: int) -> dict[str, float]:
-        """As for every method, but the projection has the head's."""
-        rates = super().rates(epoch)
-        return rates | {"projection": rates["head"]}
 
     def supcon(self, pairs: PairBatch) -> Tensor:
         """The contrast of ``2B`` views, all in one forward pass; positives of a view are all others of its class."""

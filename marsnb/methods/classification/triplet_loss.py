@@ -18,8 +18,7 @@ class TripletLoss(ClassificationMethod):
 
     Open choices: triplets are taken from the labelled batch of 16, on the pooled features, scaled to unit norm; they
     are semi-hard, i.e. the negative is farther than the positive, but by less than the margin, and all that a batch has
-    count, where the reference takes one negative per pair; a batch without any adds 0. The library's defaults are
-    another margin (0.05) and no selection.
+    count, where the reference takes one negative per pair; a batch without any adds 0.
 
     Args:
         weight: of the triplet loss (the reference has no other loss: 1).

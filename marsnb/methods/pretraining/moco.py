@@ -21,6 +21,8 @@ WEIGHT_DECAY = 1e-4
 class MoCo(pl.LightningModule):
     """A query encoder that learns, and a key encoder that follows it slowly.
 
+    Each is a backbone and a projection of two layers, as wide inside as the features; ``losses`` has one of every step.
+
     Args:
         backbone: what is pretrained, in place.
         steps: length of the run; the rate falls to 0 along half a cosine.
@@ -29,11 +31,6 @@ class MoCo(pl.LightningModule):
         temperature: divides the cosines (MoCo v2: 0.2).
         queue: keys of earlier batches that serve as negatives (MoCo v2: 65,536); a multiple of the batch.
         embedding_dim: width of queries and keys (MoCo v2: 128).
-
-    Attributes:
-        backbone: the query encoder's backbone: what is kept afterwards.
-        query, key: backbone and a projection of two layers, as wide inside as the features.
-        losses: value of every step so far.
 
     Reference: Chen et al., arXiv 2003.04297; He et al., arXiv 1911.05722, Algorithm 1.
     """
@@ -60,7 +57,7 @@ class MoCo(pl.LightningModule):
 
     @property
     def backbone(self) -> Backbone:
-        """The pretrained backbone."""
+        """The query encoder's backbone: what is kept afterwards."""
         backbone = self.query[0]
         assert isinstance(backbone, Backbone)
         return backbone

@@ -76,23 +76,20 @@ class TeacherMethod(SegmentationMethod):
     ClassMix's, cross entropy with the teacher's classes, weighted by the share of sure pixels (CutMix for segmentation
     takes the squared difference of probabilities, weighted by that share); images are mixed after the augmentation that
     all methods have, without a further colour jitter; an image's partner is its neighbour in the shuffled batch; the
-    teacher predicts in evaluation mode; scores are the student's, as for the other methods. The second batch is
-    normalised by its own statistics but leaves the running ones alone, so that the network that is scored has those of
-    whole images only (in the references, half of what enters them has holes or seams). Where nothing is mixed the same
-    holds, though it would do no harm, so that rows differ in the mixing alone.
+    teacher predicts in evaluation mode; scores are the student's. The second batch is normalised by its own statistics
+    but leaves the running ones alone, so that the network that is scored has those of whole images only (in the
+    references, half of what enters them has holes or seams), also where nothing is mixed.
 
     Args:
         weight: of the unlabelled term (ClassMix, CutMix for segmentation, ReCo: 1).
         decay: of the teacher (the same three: 0.99).
         threshold: confidence of a sure pixel (CutMix for segmentation, ReCo: 0.97; ClassMix: 0.968).
-
-    Attributes:
-        mixing: name in ``MIXINGS``.
     """
 
     streams: ClassVar[tuple[str, ...]] = ("labelled", "unlabelled")
     pixels: tuple[str, ...] = ("unlabelled",)
     mixing = "none"
+    """Name in ``MIXINGS``."""
 
     weight: float = 1.0
     decay: float = 0.99

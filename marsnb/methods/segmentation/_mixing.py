@@ -44,10 +44,7 @@ def outside_boxes(labels: Tensor) -> Tensor:
 
 
 def half_the_classes(labels: Tensor, num_classes: int) -> Tensor:
-    """True where an image shows one of a random half of the classes that it has, rounded down: none of a single class.
-
-    Shape: ``labels``, classes or 255, and the result, False where there is no class: ``(B, H, W)``.
-    """
+    """True where ``(B, H, W)`` labels are one of a random half of their image's classes, rounded down; 255 is none."""
     every = torch.arange(num_classes, device=labels.device)
     present = (labels.flatten(1)[:, None] == every[:, None]).any(dim=2)  # (B, C)
     draw = torch.rand(present.shape, device=labels.device).masked_fill(~present, 2.0)

@@ -1,7 +1,7 @@
 """What the segmentation methods share: batches, the optimizer, cross entropy over labelled pixels."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -50,14 +50,12 @@ class MaskBatch:
 class SegmentationMethod(Method):
     """A way to train a segmenter, in the paper's steps: each is one of ``Method``'s stages.
 
-    A subclass names its ``steps``, and writes ``step``, which looks at ``step_name``.
+    A subclass names its ``steps``, in their order, each of the run's ``epochs`` (paper: 60), and writes ``step``, which
+    looks at ``step_name``.
 
     Args:
         model: backbone and heads.
         schedule: learning rates (paper: SGD, 0.01, polynomial annealing). It begins anew with each step.
-
-    Attributes:
-        steps: names of the steps, in their order, each of the run's ``epochs`` (paper: 60).
     """
 
     # departure: the paper does not say how long the rows without some step are trained, or how its annealing meets the
@@ -65,7 +63,6 @@ class SegmentationMethod(Method):
     # differ in their losses alone.
     model: Segmenter
     schedule: PolySchedule
-    streams: ClassVar[tuple[str, ...]] = ("labelled",)
 
     @property
     def steps(self) -> tuple[str, ...]:

@@ -46,10 +46,9 @@ class CCT(SegmentationMethod):
     encoder and the auxiliary decoders, and the main decoder learns from labels alone.
 
     Open choices: the unlabelled data are the unlabelled pixels of the batch, so there is one pass through the encoder;
-    predictions are compared at the main decoder's resolution, a quarter of the image's, before it is scaled up, so an
-    auxiliary decoder doubles the resolution twice (reference: three times, to the image's); an
-    "object" is all of an image but its most frequent predicted class, as there is no background on Mars; random numbers
-    are drawn per image.
+    predictions are compared at a quarter of the image's resolution, so auxiliary decoders double theirs twice
+    (reference: three times); an "object" is all of an image but its most frequent predicted class, as there is no
+    background on Mars; random numbers are drawn per image.
 
     Args:
         weight: of the agreement once it is warm (reference: 30).

@@ -27,9 +27,7 @@ class ReCo(TeacherMethod):
 
     Args:
         mixing: of the images that the teacher labels: none, cutout, cutmix or classmix.
-        weight: of the pseudo labels (reference: 1).
         weight_reco: of the contrast (reference: 1).
-        decay: of the teacher (reference: 0.99).
         threshold: confidence of a sure pixel, and the one below which a query is hard (reference: 0.97).
         weak: least confidence of a pseudo label that the contrast uses (reference: 0.7).
         temperature: divides the cosines (reference: 0.5).
@@ -39,10 +37,7 @@ class ReCo(TeacherMethod):
     """
 
     mixing: str = "none"
-    weight: float = 1.0
     weight_reco: float = 1.0
-    decay: float = 0.99
-    threshold: float = 0.97
     weak: float = 0.7
     temperature: float = 0.5
     queries: int = 256
