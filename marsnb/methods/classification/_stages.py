@@ -25,13 +25,11 @@ def train_only(model: Classifier, *parts: nn.Module | nn.Parameter) -> None:
 
 
 class TwoStageMethod(ClassificationMethod):
-    """Cross entropy on shuffled batches, then on class-balanced ones with a frozen backbone.
+    """Cross entropy on shuffled batches, then on class-balanced ones with a frozen backbone (`enter`).
 
     The second stage is as long as the first. The reference's ten epochs (cRT, LWS) are 2,300 steps of 512 images at a
     rate of 0.2; a third of a run's epochs would be 700 to 3,400 steps of 16 images, after which scales and heads are
     still on their way.
-
-    A subclass says in ``enter`` what learns in the second stage.
     """
 
     streams: ClassVar[tuple[str, ...]] = ("labelled", "labelled_balanced")

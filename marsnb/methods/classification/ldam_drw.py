@@ -12,8 +12,7 @@ from marsnb.methods.classification import METHODS
 from marsnb.methods.classification._parts import Batch, ClassificationMethod, Schedule, Task
 from marsnb.models.classifier import Classifier
 
-DEFERRED = 0.8
-"""Share of the epochs before re-weighting begins in the reference: 160 of 200."""
+DEFERRED = 0.8  # share of the epochs before re-weighting begins in the reference: 160 of 200
 
 
 class CosineLinear(nn.Linear):
