@@ -57,7 +57,9 @@ def run(
     A run that was stopped goes on from its last epoch, and what the ledger has is not trained again.
     """
     from marsnb.recipes import load_profile
-    from marsnb.training.queue import How, jobs_of, run_queue
+    from marsnb.training.queue import run_queue
+    from marsnb.training.run import How
+    from marsnb.training.spec import jobs_of
 
     if row and len(table) > 1:
         raise MarsnbError("--row goes with one --table: give one")

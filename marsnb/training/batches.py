@@ -1,15 +1,13 @@
 """From decoded images to the batches of a training step: a Lightning data module."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
 
 from marsnb import distributed
 from marsnb.data.arrays import to_images, to_unit
@@ -20,31 +18,20 @@ from marsnb.data.cache import open_cached
 from marsnb.data.streams import STREAMS, batches, view_pairs
 from marsnb.errors import DataError
 from marsnb.methods.classification._parts import Batch, PairBatch
-from marsnb.training.spec import ClassificationSpec
-from marsnb.training.trainer import feeding, part_seed
+from marsnb.training.trainer import Epoch, Feeder
 
 
 @dataclass
 class Arrays:
-    """The arrays a run reads.
+    """The arrays a run reads."""
 
-    Attributes:
-        images: ``(N, H, W, 3)`` uint8, or ``(N, F)`` float32 features where the backbone is frozen.
-        unlabelled: the same for the unlabelled images; ``None`` where the method uses none.
-        splits: the labelled lists by name.
-        groups: exposure of each image; ``None`` where the data set knows none.
-        banks: views through the frozen trunk, by stream; a stream without one is fed images.
-        scored: what stands for ``images`` where a split is scored: the bank's plain views; the images if ``None``.
-        shown: two strong views of the images that the diagnostics look at; drawn anew if ``None``.
-    """
-
-    images: np.ndarray
-    unlabelled: np.ndarray | None
+    images: np.ndarray  # (N, H, W, 3) uint8, or (N, F) float32 features where the backbone is frozen
+    unlabelled: np.ndarray | None  # the same for the unlabelled images; ``None`` where the method uses none
     splits: dict[str, LabelledList]
-    groups: NDArray[np.int64] | None = None
-    banks: dict[str, Bank] = field(default_factory=dict)
-    scored: Any = None
-    shown: Bank | None = None
+    groups: NDArray[np.int64] | None = None  # exposure of each image, where the data set knows it
+    banks: dict[str, Bank] = field(default_factory=dict)  # views through the trunk, by stream; others are fed images
+    scored: Any = None  # what stands for ``images`` where a split is scored: the bank's plain views
+    shown: Bank | None = None  # two strong views of what the diagnostics look at; drawn anew if ``None``
 
 
 def open_arrays(data: ClassificationData, size: int, *, unlabelled: bool, train_on: str = "train") -> Arrays:
@@ -68,28 +55,16 @@ def open_arrays(data: ClassificationData, size: int, *, unlabelled: bool, train_
     return Arrays(open_cached(data.source, size), more, splits, getattr(data, "groups", None))
 
 
-def join(first: LabelledList, second: LabelledList) -> LabelledList:
-    """The images of both lists."""
-    return LabelledList(np.concatenate([first.indices, second.indices]), np.concatenate([first.labels, second.labels]))
-
-
 def training_list(data: ClassificationData, train_on: str) -> LabelledList:
     """The labelled images that train; ``train_on`` as in ``ClassificationSpec``."""
-    return data.train if train_on == "train" else join(data.train, data.val)
+    if train_on == "train":
+        return data.train
+    parts = data.train, data.val
+    return LabelledList(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("indices", "labels")))
 
 
-class _Epoch(IterableDataset):
-    """The batches of one epoch, by stream name, not yet augmented; of several processes each has its part of them."""
-
-    def __init__(
-        self, arrays: Arrays, streams: dict[str, int], spec: ClassificationSpec, epoch: int, steps: int
-    ) -> None:
-        self.arrays, self.streams, self.spec = arrays, streams, spec
-        self.steps = range(epoch * steps, (epoch + 1) * steps)
-        self.rank, self.size = distributed.rank(), distributed.size()
-
-    def __len__(self) -> int:
-        return len(self.steps)
+class _Epoch(Epoch):
+    """Of labelled images, pairs of one class, and two views of images without labels."""
 
     def _stream(self, position: int, name: str) -> Iterator[dict[str, Tensor]]:
         stream, train = STREAMS[name], self.arrays.splits["train"]
@@ -128,38 +103,14 @@ class _Epoch(IterableDataset):
             yield {"step": step, **dict(zip(self.streams, items, strict=True))}
 
 
-class Batches(pl.LightningDataModule):
-    """Feeds a method its streams; augmentation runs on the whole batch, on the device.
+class Batches(Feeder):
+    """Feeds a method of classification; see `Feeder`."""
 
-    Args:
-        arrays: what is read.
-        streams: names of the method's streams.
-        spec: the run.
-        streams_at: those of them that an epoch is fed; all of them if ``None``.
-    """
+    dataset = _Epoch
 
-    def __init__(
-        self,
-        arrays: Arrays,
-        streams: tuple[str, ...],
-        spec: ClassificationSpec,
-        streams_at: Callable[[int], tuple[str, ...]] | None = None,
-    ) -> None:
-        super().__init__()
-        self.streams_at = streams_at
-        self.arrays, self.streams, self.spec = arrays, streams, spec
-        self.steps = spec.steps_per_epoch or len(arrays.splits["train"]) // spec.batch_labelled
-        if self.steps < 1:
-            raise DataError(f"the training list has fewer than {spec.batch_labelled} images: lower batch_labelled")
-        self.augmentations = {name: make(spec.image_size) for name, make in AUGMENTATIONS.items()}
-
-    def train_dataloader(self) -> DataLoader:
-        """The coming epoch's batches; Lightning asks anew each epoch."""
-        epoch = self.trainer.current_epoch if self.trainer is not None else 0
-        wanted = self.streams_at(epoch) if self.streams_at is not None else self.streams
-        # A stream's place among all of the method's seeds it, also in a stage that leaves others out.
-        streams = {name: place for place, name in enumerate(self.streams) if name in wanted}
-        return DataLoader(_Epoch(self.arrays, streams, self.spec, epoch, self.steps), **feeding(self.trainer))
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.augmentations = {name: make(self.spec.image_size) for name, make in AUGMENTATIONS.items()}
 
     def augment(self, item: dict[str, Tensor], name: str) -> Batch | PairBatch:
         """One stream's raw batch, augmented: a ``Batch`` for one view, a ``PairBatch`` for two."""
@@ -171,12 +122,3 @@ class Batches(pl.LightningDataModule):
             views = [self.augmentations[stream.augmentation](view) for view in views]
         views = [view.contiguous(memory_format=torch.channels_last) for view in views]
         return PairBatch(views[0], views[1], item["labels"]) if stream.views == 2 else Batch(views[0], item["labels"])
-
-    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Batch | PairBatch]:
-        """Lightning's hook, on the device.
-
-        Augmentation is a function of the seed, the step and the process's rank, so a resumed run draws the same
-        whatever came before.
-        """
-        torch.manual_seed(part_seed(self.spec.seed, batch.pop("step")))
-        return {name: self.augment(item, name) for name, item in batch.items()}

@@ -48,23 +48,12 @@ def fingerprint_of(spec: ClassificationSpec, data: ClassificationData) -> str:
     return hashlib.sha256(":".join(parts).encode()).hexdigest()[:16]
 
 
-def start_weights(spec: ClassificationSpec, data: ClassificationData, device: torch.device) -> str:
-    """What the backbone starts from: the spec's own start, or the file that pretraining on the data's images left."""
-    if start_before(spec.start) is None:
-        return spec.start
-    return str(moco_mars_weights(spec, data, device, PretrainSpec(steps=spec.pretrain_steps)))
-
-
 def build_method(
     spec: ClassificationSpec, class_counts: Sequence[int], start: str | None = None, steps: int = 1
 ) -> Any:
-    """The method with its model, weights drawn from the spec's seed.
+    """The method with its model, weights drawn from the spec's seed; ``start`` takes the place of the spec's.
 
-    Args:
-        spec: the run.
-        class_counts: training images of each class.
-        start: takes the place of the spec's.
-        steps: per epoch.
+    It is told the training images of each class and the steps of an epoch.
     """
     torch.manual_seed(spec.seed)
     backbone = build_backbone(spec.backbone, start or spec.start, seed=spec.seed)
@@ -75,13 +64,6 @@ def build_method(
     method = METHODS[spec.method](model, spec, **spec.settings)
     method.prepare(Task(tuple(int(n) for n in class_counts), spec.epochs, steps))
     return method
-
-
-def _with_features(arrays: Arrays, model: Classifier, device: torch.device) -> Arrays:
-    model.to(device)
-    array = arrays.images if arrays.scored is None else arrays.scored
-    features = forward_all(model.backbone, array, np.arange(len(arrays.images)), device)
-    return Arrays(features.numpy(), None, arrays.splits)
 
 
 def _with_banks(arrays: Arrays, method: Any, data: ClassificationData, spec: ClassificationSpec) -> Arrays:
@@ -112,14 +94,18 @@ def _with_banks(arrays: Arrays, method: Any, data: ClassificationData, spec: Cla
 def prepare(spec: ClassificationSpec, data: ClassificationData, device: torch.device) -> Work:
     """The run, ready to train."""
     counts = np.bincount(training_list(data, spec.train_on).labels, minlength=len(data.class_names))
-    start = start_weights(spec, data, device)
+    start = spec.start
+    if start_before(start) is not None:
+        start = str(moco_mars_weights(spec, data, device, PretrainSpec(steps=spec.pretrain_steps)))
     steps = spec.steps_per_epoch or int(counts.sum()) // spec.batch_labelled
     method = build_method(spec, counts.tolist(), start, steps)
     arrays = open_arrays(data, spec.image_size, unlabelled=sees_unlabelled(spec), train_on=spec.train_on)
     if spec.trunk is not None:
         arrays = _with_banks(arrays, method, data, spec)
     if method.precompute:
-        arrays = _with_features(arrays, method.model, device)
+        images = arrays.images if arrays.scored is None else arrays.scored
+        features = forward_all(method.model.to(device).backbone, images, np.arange(len(arrays.images)), device)
+        arrays = Arrays(features.numpy(), None, arrays.splits)
     batches = Batches(arrays, method.streams, spec, lambda epoch: method.streams_of(method.stage_at(epoch)[0]))
     views_on = cache(partial(strong_views, arrays, arrays.splits["val"], spec.image_size))
     latest: dict[str, Scores] = {}  # of the epoch that was assessed last: the splits are whole, so they are the scores

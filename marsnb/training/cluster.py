@@ -1,7 +1,4 @@
-"""The queue's runs on many machines, by Ray: each a task of its own, whose numbers come back to the one that asked.
-
-Imported only where Ray is wanted; it is the extra ``cluster``.
-"""
+"""The queue's runs on many machines, by Ray (extra ``cluster``): tasks whose numbers come back to who asked."""
 
 import logging
 import os
@@ -14,27 +11,22 @@ import torch
 from marsnb import paths
 from marsnb.errors import MarsnbError, TrainingError
 from marsnb.training.provenance import commit
-from marsnb.training.queue import PAUSE, Ended, How, Job, Workers
-from marsnb.training.run import Lines, held, measure, run_id_of, threads, work_of
-from marsnb.training.status import images_per_run, seconds_of, speeds_of
+from marsnb.training.queue import PAUSE, Ended, Workers
+from marsnb.training.run import How, Lines, held, measure, run_id_of, threads, work_of
+from marsnb.training.spec import Job
+from marsnb.training.status import done_runs, seconds_of
 
-STARTS = 3
-"""Tries to start a Ray of this machine alone, which gives up after half a minute if the machine is busy."""
-STORE = 128 * 1024**2
-"""Bytes of shared memory for a Ray of this machine alone: only a run's numbers pass through it."""
+STARTS = 3  # tries to start a Ray of this machine alone, which gives up after half a minute if the machine is busy
+STORE = 128 * 1024**2  # bytes of shared memory for a Ray of this machine alone: only a run's numbers pass through it
 
 
 class OnRay(Workers):
     """Trains runs as tasks of Ray, each on one GPU or a share of it, without GPUs on as many cores as it has threads.
 
     Checkpoints, banks and decoded images are in ``MARSNB_RUNS``, which all machines have to share: a run whose machine
-    dies is taken up again on another. The workers write no ledger; they return what belongs into it.
-
-    Args:
-        how: see ``How``.
-        at_once: most runs at a time; as many as there is room for if ``None``.
-        address: of the cluster; ``None`` starts a Ray on this machine, which ends with this process.
-        per_gpu: runs that share a GPU.
+    dies is taken up again on another. The workers write no ledger; they return what belongs into it. There are at most
+    ``at_once`` runs at a time, ``per_gpu`` of which share a GPU. Without an ``address`` a Ray is started on this
+    machine, which ends with this process.
 
     Raises:
         TrainingError: Ray is not installed, or it cannot be reached, or it has no such device, or a machine has other
@@ -88,12 +80,11 @@ class OnRay(Workers):
     def order(self, left: list[Job]) -> list[Job]:
         """The longest of the first seed first, unknown ones before them; each machine has to know them alike."""
         self._check(left)
-        known, seeds = speeds_of(self.how.profile), list(dict.fromkeys(job.seed for job in left))
+        done, seeds = done_runs(self.how.profile), list(dict.fromkeys(job.seed for job in left))
 
-        def place(job: Job) -> tuple[float, ...]:
-            seconds = seconds_of(job.spec, known)
-            size = images_per_run(job.spec) * job.spec.image_size**2
-            return seeds.index(job.seed), -seconds if seconds == seconds else -float("inf"), -size
+        def place(job: Job) -> tuple[float, float]:
+            seconds = seconds_of(job.spec, done)
+            return seeds.index(job.seed), -seconds if seconds == seconds else -float("inf")
 
         return sorted(left, key=place)
 
@@ -161,11 +152,8 @@ def _folders() -> dict[str, str]:
 def check(folders: dict[str, str], token: str, code: str, wanted: Sequence[tuple[Any, str]]) -> str:
     """On a machine of the cluster: what keeps it from training some runs; empty if nothing does.
 
-    Args:
-        folders: environment of the one that asks.
-        token: a file that this one has just made in its folder of runs.
-        code: its commit.
-        wanted: a spec of each data set, with the id of its run there.
+    The one that asks gives its environment, the name of a file that it has just made in its folder of runs, its commit,
+    and a spec of each data set with the id that its run has there.
     """
     os.environ.update(folders)
     if not (paths.runs() / token).exists():
@@ -190,14 +178,7 @@ def train(
 ) -> Lines:
     """On a machine of the cluster: train a run, from its checkpoint if there is one, and return what the ledger gets.
 
-    Args:
-        folders: environment of the one that asks.
-        spec: the run.
-        run_id: its id there.
-        recipe: the row it was started for.
-        label: what the display calls it.
-        how: see ``How``.
-        count: threads.
+    The arguments are ``measure``'s, with the environment of the one that asks and the number of threads.
 
     Raises:
         TrainingError: the data is not the same here.
@@ -208,4 +189,4 @@ def train(
     if wrong:
         raise TrainingError(wrong)
     with held(run_id), threads(count):
-        return measure(spec, data, run_id, how.profile, recipe, how.device, label, how.score_every)
+        return measure(spec, data, run_id, how, recipe, label)

@@ -19,32 +19,22 @@ from marsnb.models.classifier import Classifier
 from marsnb.models.segmenter import OUTPUT_STRIDE, Segmenter, build_segmenter
 from marsnb.training.spec import ClassificationSpec, RunSpec, make_spec
 
-SIZE = 96
-"""Edge of the images that are counted with: a third of it is the smallest patch that no method enlarges."""
+SIZE = 96  # edge of the images that are counted with: a third of it is the smallest patch that no method enlarges
 CLASSES = 24
 CLASS_COUNTS = tuple(range(10, 10 + CLASSES))
 TERRAINS = 4
-COUNTED = 60
-"""Epochs of the run that is counted; those of another are in proportion."""
+COUNTED = 60  # epochs of the run that is counted; those of another are in proportion
 
 
 @dataclass(frozen=True)
 class StepCost:
-    """Images that one step of a stage passes through the backbone; an image of half the pixels counts half.
+    """Images that one step of a stage passes through the backbone; an image of half the pixels counts half."""
 
-    Attributes:
-        epochs: length of the stage, in epochs of the run.
-        trained: images with a gradient.
-        passed: images without one (a momentum network, a frozen backbone).
-        decoded: images through a decoder, of which a segmenter has one per head.
-        step: name of the stage, where the method's stages have names.
-    """
-
-    epochs: int
-    trained: float
-    passed: float
-    decoded: float = 0.0
-    step: str = ""
+    epochs: int  # length of the stage, in epochs of the run
+    trained: float  # images with a gradient
+    passed: float  # images without one (a momentum network, a frozen backbone)
+    decoded: float = 0.0  # images through a decoder, of which a segmenter has one per head
+    step: str = ""  # name of the stage, where the method's stages have names
 
     @property
     def images(self) -> float:
@@ -53,13 +43,7 @@ class StepCost:
 
 
 def fake_batches(method: ClassificationMethod, spec: ClassificationSpec, size: int) -> dict[str, Batch | PairBatch]:
-    """Random images in the shapes that the streams of the method's stage bring.
-
-    Args:
-        method: at the stage that is asked about.
-        spec: sizes of the batches.
-        size: edge of the images, pixels.
-    """
+    """Random images, ``size`` pixels wide, in the shapes that the streams of the method's stage bring."""
     sizes = {"labelled": spec.batch_labelled, "classes": CLASSES, "unlabelled": spec.batch_unlabelled}
     batches: dict[str, Batch | PairBatch] = {}
     for name in method.streams_of(method.stage):
@@ -68,10 +52,9 @@ def fake_batches(method: ClassificationMethod, spec: ClassificationSpec, size: i
         labels = torch.arange(n) % CLASSES if stream.source == "train" else torch.full((n,), -1)
         views = [torch.rand(n, 3, size, size) for _ in range(stream.views)]
         if method.precompute:
-            batches[name] = Batch(torch.rand(n, method.model.backbone.num_features), labels)
-        else:
-            first, *second = views
-            batches[name] = PairBatch(first, second[0], labels) if second else Batch(first, labels)
+            views = [torch.rand(n, method.model.backbone.num_features)]
+        first, *second = views
+        batches[name] = PairBatch(first, second[0], labels) if second else Batch(first, labels)
     return batches
 
 

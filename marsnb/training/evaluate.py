@@ -18,10 +18,8 @@ from marsnb.models.classifier import Classifier
 from marsnb.models.diagnostics import alignment, effective_rank, uniformity
 from marsnb.training.batches import Arrays
 
-CHUNK = 64
-"""Images per forward pass."""
-DIAGNOSTIC_IMAGES = 128
-"""Validation images that alignment, uniformity and effective rank are computed on."""
+CHUNK = 64  # images per forward pass
+DIAGNOSTIC_IMAGES = 128  # validation images that alignment, uniformity and effective rank are computed on
 
 
 @dataclass(frozen=True)
@@ -100,12 +98,9 @@ def strong_views(arrays: Arrays, split: LabelledList, size: int, device: torch.d
 
 
 def diagnostics(model: Classifier, embedding: str, views: tuple[Tensor, ...]) -> dict[str, float]:
-    """Alignment, uniformity and effective rank of the features and of the method's embedding.
+    """Alignment, uniformity and effective rank of the features and of the method's embedding, ``features`` for none.
 
-    Args:
-        model: what is looked at.
-        embedding: its name, ``features`` where a method has none.
-        views: see ``strong_views``; nothing is found where there are none.
+    They are of two views (see `strong_views`); without them nothing is found.
     """
     if not views:
         return {}
@@ -126,18 +121,9 @@ def diagnostics(model: Classifier, embedding: str, views: tuple[Tensor, ...]) ->
 
 def write_predictions(scores: dict[str, Scores], data: ClassificationData, path: Path) -> None:
     """Per-image predictions of the scored splits as CSV: ``split, name, label, prediction, confidence``."""
-    parts = []
+    classes, parts = np.array(data.class_names), []
     for split, s in scores.items():
-        indices = getattr(data, split).indices
-        parts.append(
-            pd.DataFrame(
-                {
-                    "split": split,
-                    "name": [data.source.names[i] for i in indices],
-                    "label": [data.class_names[c] for c in s.labels],
-                    "prediction": [data.class_names[c] for c in s.predictions],
-                    "confidence": s.confidences,
-                }
-            )
-        )
+        names = [data.source.names[i] for i in getattr(data, split).indices]
+        answered = {"label": classes[s.labels], "prediction": classes[s.predictions], "confidence": s.confidences}
+        parts.append(pd.DataFrame({"split": split, "name": names, **answered}))
     write_whole(path, pd.concat(parts).to_csv(index=False, float_format="%.6f", lineterminator="\n"))

@@ -15,8 +15,7 @@ COLUMNS = [
     "date",
 ]  # fmt: skip
 CURVE_COLUMNS = ["run_id", "epoch", "metric", "value"]
-AGAIN = r"-a\d+$"
-"""End of the id of a run that was measured once more."""
+AGAIN = r"-a\d+$"  # end of the id of a run that was measured once more
 
 
 def ledger_path(profile: str) -> Path:
@@ -60,10 +59,9 @@ def check_writable(profile: str) -> None:
 
 
 def append(profile: str, rows: Iterable[dict], curves: Iterable[dict]) -> None:
-    """Add one run's lines to the ledger and its curves beside it.
+    """Add one run's lines to the ledger and its curves beside it; two processes may append at once.
 
-    A run that is there already is replaced, so that a run measured twice has one set of lines. Two processes may append
-    at once.
+    A run that is there already is replaced, so that a run measured twice has one set of lines.
     """
     new, new_curves = pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(curves, columns=CURVE_COLUMNS)
     with locked(paths.runs() / f"ledger-{profile}.lock"):

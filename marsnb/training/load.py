@@ -23,32 +23,25 @@ from marsnb.training.spec import ClassificationSpec, RunSpec, SegmentationSpec, 
 
 
 def trained_segmenter(spec: SegmentationSpec, data: SegmentationData) -> Segmenter:
-    """The model that a run trained, as it was after its last epoch.
-
-    Args:
-        spec: the run.
-        data: the data set that it was trained on; its content is part of the run's id.
-
-    Returns:
-        The model in evaluation mode, on the CPU. The global random state is left as it was.
+    """The model that a run trained on its data, after the last epoch: in evaluation mode, on the CPU.
 
     Raises:
         DataError: the checkpoint is not on this machine, is damaged, or is of another model.
     """
-    return _module(spec, len(data.class_names), _checkpoint(spec, data))
+    return _trained(spec, data)
 
 
 def trained_classifier(spec: ClassificationSpec, data: ClassificationData) -> Classifier:
     """The classifier that a run trained; see `trained_segmenter`."""
-    return _module(spec, len(data.class_names), _checkpoint(spec, data))
+    return _trained(spec, data)
 
 
-def _checkpoint(spec: RunSpec, data: Any) -> Path:
+def _trained(spec: RunSpec, data: Any) -> Any:
     run_id, _ = run_id_of(spec, data)
     path = paths.runs() / run_id / CHECKPOINT
     if not path.is_file():
         raise _missing(run_id)
-    return path
+    return _module(spec, len(data.class_names), path)
 
 
 def _missing(run_id: str) -> DataError:
@@ -81,41 +74,28 @@ def _module(spec: Any, num_classes: int, path: Path) -> Any:
             method = segmentation.build_method(spec.model_copy(update={"start": "random"}), num_classes)
         else:
             method = classification.build_method(spec, [1] * num_classes, "random")
-    return _load(method, path).model.eval()
-
-
-def _load(method: Any, path: Path) -> Any:
     try:
         method.load_state_dict(read_checkpoint(path, {"state_dict"})["state_dict"])
     except (RuntimeError, TypeError, AttributeError) as error:
         raise unusable(path, error) from error
-    return method
+    return method.model.eval()
 
 
 @dataclass(frozen=True)
 class Model:
-    """A trained model, ready to predict.
-
-    Attributes:
-        run_id: of the run that trained it.
-        spec: what it trained.
-        class_names: of the data set, in the order of the outputs.
-        module: ``Classifier`` or ``Segmenter`` in evaluation mode, from images in [0, 1] to logits.
-    """
+    """A trained model, ready to predict."""
 
     run_id: str
-    spec: Any
-    class_names: tuple[str, ...]
-    module: Any
+    spec: Any  # what the run trained
+    class_names: tuple[str, ...]  # of the data set, in the order of the outputs
+    module: Any  # ``Classifier`` or ``Segmenter`` in evaluation mode, from images in [0, 1] to logits
 
 
 def load_model(name: str, profile: str = "lite") -> Model:
     """A trained model of this machine.
 
-    Args:
-        name: a run id; the path of a checkpoint; or ``best:TABLE``, the row of a table with the highest mean in the
-            ledger, among runs on the same data, of the seed with the lowest number (``best`` alone: of Table 4).
-        profile: whose ledger ``best`` looks at.
+    Its name is a run id; the path of a checkpoint; or ``best:TABLE``, the row of a table with the highest mean in the
+    profile's ledger, among runs on the same data, of the seed with the lowest number (``best`` alone: of Table 4).
 
     Raises:
         DataError: the model is not on this machine, is damaged, or does not say what it is of.

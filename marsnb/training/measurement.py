@@ -48,14 +48,11 @@ def chosen(book: pd.DataFrame, keys: list[str], split: str, data: str = COMMITTE
         book: what `read` gives.
         keys: of the rows' specs.
         split: whose scores are wanted.
-        data: ``committed``, ``mine`` or ``both``.
+        data: ``committed``, ``mine`` or ``both``; anything else raises ``RecipeError``.
 
     Returns:
         One line per run: ``run_id, key, seed, data, fingerprint, labelled, date, whose``; of two runs of one seed on
         the same data, the newest.
-
-    Raises:
-        RecipeError: ``data`` is something else.
     """
     if data not in (COMMITTED, MINE, BOTH):
         raise RecipeError(f"data={data!r}: give 'committed', 'mine' or 'both'")

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
 
 from marsnb import distributed
 from marsnb.data.arrays import to_images, to_unit
@@ -21,26 +19,18 @@ from marsnb.errors import DataError
 from marsnb.methods.segmentation._parts import MaskBatch
 from marsnb.models.trunk import TrunkFeatures
 from marsnb.training.spec import SegmentationSpec
-from marsnb.training.trainer import feeding, part_seed
+from marsnb.training.trainer import Epoch, Feeder
 
 
 @dataclass
 class PairArrays:
-    """The arrays a run reads.
+    """The arrays a run reads."""
 
-    Attributes:
-        images: ``(N, H, W, channels)`` uint8.
-        masks: ``(N, H, W)`` uint8.
-        splits: positions by name of the split.
-        bank: images and their mirror images through the frozen trunk; ``None`` without one.
-        pixels: streams that are fed images besides.
-    """
-
-    images: np.ndarray
-    masks: np.ndarray
-    splits: dict[str, NDArray[np.int64]]
-    bank: Bank | None = None
-    pixels: tuple[str, ...] = ()
+    images: np.ndarray  # (N, H, W, channels) uint8
+    masks: np.ndarray  # (N, H, W) uint8
+    splits: dict[str, NDArray[np.int64]]  # positions by name of the split
+    bank: Bank | None = None  # images and their mirror images through the frozen trunk, where there is one
+    pixels: tuple[str, ...] = ()  # streams that are fed images besides
 
     def inputs(self, indices: NDArray[np.int64], device: torch.device) -> Tensor | TrunkFeatures:
         """The chosen images as a segmenter takes them: in [0, 1], or what the trunk made of them."""
@@ -74,15 +64,8 @@ def open_pair_arrays(data: SegmentationData, spec: SegmentationSpec) -> PairArra
     return PairArrays(images, masks, splits)
 
 
-class _Epoch(IterableDataset):
-    """The batches of one epoch, by stream name, not yet augmented; of several processes each has its part of them."""
-
-    def __init__(self, arrays: PairArrays, streams: dict[str, int], spec: SegmentationSpec, steps: range) -> None:
-        self.arrays, self.streams, self.spec, self.steps = arrays, streams, spec, steps
-        self.mine = distributed.part(spec.batch_labelled, distributed.rank(), distributed.size())
-
-    def __len__(self) -> int:
-        return len(self.steps)
+class _Epoch(Epoch):
+    """Of training pairs; every stream walks them in its own order."""
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         train = self.arrays.splits["train"]
@@ -95,11 +78,12 @@ class _Epoch(IterableDataset):
             yield batch
 
     def _item(self, name: str, chosen: NDArray[np.int64], step: int, seed: int) -> dict[str, Any]:
-        whole, chosen, bank = len(chosen), chosen[self.mine], self.arrays.bank
+        mine, bank = distributed.part(len(chosen), self.rank, self.size), self.arrays.bank
+        whole, chosen = len(chosen), chosen[mine]
         masks = self.arrays.masks[chosen]
         if bank is None:
             return {"images": to_images(self.arrays.images[chosen]), "masks": torch.from_numpy(masks)}
-        views = view_pairs(whole, bank.views, step, seed, same=False)[0][self.mine]
+        views = view_pairs(whole, bank.views, step, seed, same=False)[0][mine]
         mirrored = (views % 2 == 1)[:, None, None]  # the odd views of a bank are mirrored
         low, deep = (to_images(m) for m in bank.gather(chosen, views))
         item = {"low": low, "deep": deep, "masks": torch.from_numpy(np.where(mirrored, masks[:, :, ::-1], masks))}
@@ -109,50 +93,21 @@ class _Epoch(IterableDataset):
         return item
 
 
-class PairBatches(pl.LightningDataModule):
-    """Feeds a method its streams; every stream walks the training pairs in its own order.
+class PairBatches(Feeder):
+    """Feeds a method of segmentation; see `Feeder`."""
 
-    Augmentation runs on the whole batch, on the device.
+    dataset, what = _Epoch, "pairs"
 
-    Args:
-        arrays: what is read.
-        streams: names of the method's streams.
-        spec: the run.
-    """
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.augmentation = MaskedAugmentation(self.spec.image_size, crop=self.spec.crop)
 
-    def __init__(self, arrays: PairArrays, streams: tuple[str, ...], spec: SegmentationSpec) -> None:
-        super().__init__()
-        self.arrays, self.streams, self.spec = arrays, streams, spec
-        self.steps = spec.steps_per_epoch or len(arrays.splits["train"]) // spec.batch_labelled
-        if self.steps < 1:
-            raise DataError(f"the training list has fewer than {spec.batch_labelled} pairs: lower batch_labelled")
-        self.augmentation = MaskedAugmentation(spec.image_size, crop=spec.crop)
-
-    def train_dataloader(self) -> DataLoader:
-        """The coming epoch's batches; Lightning asks anew each epoch."""
-        epoch = self.trainer.current_epoch if self.trainer is not None else 0
-        streams = {name: place for place, name in enumerate(self.streams)}
-        steps = range(epoch * self.steps, (epoch + 1) * self.steps)
-        return DataLoader(_Epoch(self.arrays, streams, self.spec, steps), **feeding(self.trainer))
-
-    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, MaskBatch]:
-        """Lightning's hook, on the device.
-
-        Augmentation is a function of the seed, the step and the process's rank, so a resumed run draws the same
-        whatever came before; so are the method's own draws, dropout among them, which come after it from the same
-        generator.
-        """
-        torch.manual_seed(part_seed(self.spec.seed, batch.pop("step")))
-        fed = {}
-        for name, item in batch.items():
-            if "low" not in item:
-                images, labels = self.augmentation(to_unit(item["images"]), item["masks"])
-                fed[name] = MaskBatch(images.contiguous(memory_format=torch.channels_last), labels)
-                continue
-            kept, labels = trunk_features((item["low"], item["deep"])), item["masks"].to(torch.int64)
-            if "images" in item:
-                images = to_unit(item["images"]).contiguous(memory_format=torch.channels_last)
-                fed[name] = MaskBatch(images, labels, kept)
-            else:
-                fed[name] = MaskBatch(kept, labels)
-        return fed
+    def augment(self, item: dict[str, Any], name: str) -> MaskBatch:
+        """One stream's raw batch, augmented where it has no views from the bank."""
+        if "low" not in item:
+            images, labels = self.augmentation(to_unit(item["images"]), item["masks"])
+            return MaskBatch(images.contiguous(memory_format=torch.channels_last), labels)
+        kept, labels = trunk_features((item["low"], item["deep"])), item["masks"].to(torch.int64)
+        if "images" not in item:
+            return MaskBatch(kept, labels)
+        return MaskBatch(to_unit(item["images"]).contiguous(memory_format=torch.channels_last), labels, kept)

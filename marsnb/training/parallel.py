@@ -17,12 +17,9 @@ from marsnb.errors import MarsnbError, TrainingError
 from marsnb.methods import methods_of
 from marsnb.processes import STOPPED, end_with_parent, kill, temporary_folder
 
-LEAST = 2
-"""Images of a batch that a process needs at least, for batch normalisation."""
-RESULT = "result.json"
-"""What rank 0 returned."""
-PATIENCE = 5.0
-"""Seconds that processes have to end after one of them failed."""
+LEAST = 2  # images of a batch that a process needs at least, for batch normalisation
+RESULT = "result.json"  # what rank 0 returned
+PATIENCE = 5.0  # seconds that processes have to end after one of them failed
 
 
 def refuse(spec: Any, device: torch.device, devices: int) -> None:
@@ -52,14 +49,11 @@ def refuse(spec: Any, device: torch.device, devices: int) -> None:
 def spread(devices: int, work: Callable[..., Any], *arguments: Any) -> Any:
     """Run ``work(rank, *arguments)`` in ``devices`` processes, wait for all, and return what rank 0 returns.
 
-    Args:
-        devices: how many.
-        work: a function of a module, in whose processes ``pytorch_lightning`` finds the others.
-        arguments: that can be pickled; what rank 0 returns comes back through JSON.
+    ``work`` is a function of a module, in whose processes ``pytorch_lightning`` finds the others; its arguments can be
+    pickled, and what rank 0 returns comes back through JSON.
 
     Raises:
-        MarsnbError: of the first process that raised one.
-        TrainingError: a process was killed.
+        MarsnbError: of the first process that raised one; or a process was killed (``TrainingError``).
         KeyboardInterrupt: a process was stopped by it.
     """
     with socket.socket() as free:

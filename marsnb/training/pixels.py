@@ -16,25 +16,17 @@ from marsnb.models.segmenter import Segmenter
 from marsnb.training.pairs import PairArrays
 from marsnb.training.segmentation_metrics import METRICS, SegmentationScores, confusion_matrices
 
-CHUNK = 32
-"""Images per forward pass."""
-THRESHOLDS = (0.99, 0.9, 0.7, 0.5)
-"""Of Table 10, at which pseudo labels are looked at."""
+CHUNK = 32  # images per forward pass
+THRESHOLDS = (0.99, 0.9, 0.7, 0.5)  # of Table 10, at which pseudo labels are looked at
 
 
 @dataclass(frozen=True)
 class Confident:
-    """Pixels whose confidence exceeds each threshold, among the labelled pixels of a split.
+    """Pixels whose confidence exceeds each threshold, among the labelled pixels of a split."""
 
-    Attributes:
-        pixels: of each class that is predicted, ``(T, C)``.
-        right: those of them that the label confirms, ``(T, C)``.
-        labelled: labelled pixels of each class, ``(C,)``.
-    """
-
-    pixels: NDArray[np.int64]
-    right: NDArray[np.int64]
-    labelled: NDArray[np.int64]
+    pixels: NDArray[np.int64]  # (T, C), of each class that is predicted
+    right: NDArray[np.int64]  # (T, C), those of them that the label confirms
+    labelled: NDArray[np.int64]  # (C,), labelled pixels of each class
 
     def values(self, class_names: tuple[str, ...]) -> dict[str, float]:
         """``coverage@T`` and ``precision@T``, over all and per predicted class; a precision of nothing is left out."""
@@ -66,13 +58,8 @@ def score_pixels(
 ) -> tuple[SegmentationScores, Confident]:
     """Predictions of ``model`` on the chosen pairs, in evaluation mode.
 
-    Args:
-        model: the segmenter.
-        arrays: images and masks at the run's size.
-        indices: of the pairs.
-        device: where to predict.
-        own_masks: where masks come from at the size that they have there, to which logits are scaled bilinearly; the
-            masks at the run's size if ``None``.
+    Masks are those of ``arrays`` at the run's size; where ``own_masks`` are given, these at the size that they have
+    there, to which logits are scaled bilinearly.
 
     Returns:
         A confusion matrix per image, and the confident pixels of all of them.

@@ -37,8 +37,7 @@ from marsnb.training.spec import ClassificationSpec
 from marsnb.training.trainer import fit, make_trainer
 
 NAME = "moco_mars"
-REPORT_EVERY = 50
-"""Steps between two lines of progress."""
+REPORT_EVERY = 50  # steps between two lines of progress
 
 
 class PretrainSpec(BaseModel):
@@ -47,24 +46,16 @@ class PretrainSpec(BaseModel):
     # departure: MoCo v2 trains 200 epochs of ImageNet with 256 images a step. This is minutes on two cores: one look or
     # so at every image. Hence also a smaller momentum (at 0.999 the key encoder would still be 0.82 of what it began as
     # after 200 steps) and a smaller queue. The rate stays, as there are few steps to use it.
-
-    Attributes:
-        steps: optimizer steps.
-        batch: images a step, two views of each.
-        lr: first rate (MoCo v2: 0.03).
-        momentum: of the key encoder (MoCo v2: 0.999).
-        temperature: of the loss (MoCo v2: 0.2).
-        queue: negatives, a multiple of ``batch`` (MoCo v2: 65,536); never more than half of the images.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     steps: int = 200
-    batch: int = 32
-    lr: float = 0.03
-    momentum: float = 0.99
-    temperature: float = 0.2
-    queue: int = 4096
+    batch: int = 32  # images a step, two views of each
+    lr: float = 0.03  # first rate (MoCo v2: 0.03)
+    momentum: float = 0.99  # of the key encoder (MoCo v2: 0.999)
+    temperature: float = 0.2  # of the loss (MoCo v2: 0.2)
+    queue: int = 4096  # negatives, a multiple of ``batch`` (MoCo v2: 65,536); never more than half of the images
 
     @model_validator(mode="after")
     def _fits(self) -> "PretrainSpec":
@@ -92,17 +83,11 @@ def moco_mars_weights(
     images are never among them. The global random state is left as it was, so a run goes on alike whether it trained or
     found the weights.
 
-    Args:
-        spec: the run whose ``start`` is ``moco_mars`` or ``moco_mars:START``.
-        data: its images.
-        device: where to train.
-        budget: steps and settings; the defaults of `PretrainSpec` if ``None``.
-
     Returns:
         A file with the state dict of a `Backbone`: a start for `build_backbone`.
 
     Raises:
-        RecipeError: ``spec.start`` is another start, or an unknown one stands after the colon.
+        RecipeError: the spec's start is not ``moco_mars`` or ``moco_mars:START``, or START is unknown.
         DataError: an image cannot be decoded, or start weights cannot be had.
         TrainingError: the loss is not finite; no file is written.
     """
@@ -136,17 +121,11 @@ def _hash(spec: ClassificationSpec, data: ClassificationData, budget: PretrainSp
 
 @dataclass(frozen=True)
 class Pool:
-    """The images that pretraining sees: the chosen ones of ``labelled``, then all of ``unlabelled``.
+    """The images that pretraining sees: the chosen ones of ``labelled``, then all of ``unlabelled``."""
 
-    Attributes:
-        labelled: ``(N, H, W, 3)`` uint8, all labelled images, test images too.
-        indices: those of them that train.
-        unlabelled: the same for the unlabelled images, or ``None``.
-    """
-
-    labelled: np.ndarray
-    indices: NDArray[np.int64]
-    unlabelled: np.ndarray | None
+    labelled: np.ndarray  # (N, H, W, 3) uint8, all labelled images, test images too
+    indices: NDArray[np.int64]  # those of them that train
+    unlabelled: np.ndarray | None  # as ``labelled``
 
     def __len__(self) -> int:
         return len(self.indices) + (0 if self.unlabelled is None else len(self.unlabelled))
@@ -220,11 +199,10 @@ def _pretrain(
         pool = open_pool(spec, data)
         # A queue as long as the data would hold an earlier view of most images, and call it a negative of itself.
         queue = max(budget.batch, min(budget.queue, len(pool) // 2 // budget.batch * budget.batch))
-        settings = budget.model_dump(exclude={"batch", "queue"})
-        method = MoCo(backbone, queue=queue, **settings)
+        method = MoCo(backbone, queue=queue, **budget.model_dump(exclude={"batch", "queue"}))
         method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         report = _Report(f"{NAME}, from {before}, {len(pool):,} images")
-        folder = paths.runs() / "weights"
-        trainer = make_trainer(device, spec.precision, 1, [report], folder)  # one epoch of ``budget.steps`` batches
+        # one epoch of ``budget.steps`` batches
+        trainer = make_trainer(device, spec.precision, 1, [report], paths.runs() / "weights")
         fit(trainer, method, _Views(pool, budget, spec))
     return {name: tensor.detach().cpu().contiguous() for name, tensor in backbone.state_dict().items()}

@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,79 +16,28 @@ from rich.console import Console
 
 from marsnb.errors import MarsnbError, TrainingError
 from marsnb.processes import Processes, stoppable, temporary_folder
-from marsnb.recipes import load_profile, load_table, trainable
 from marsnb.times import duration
 from marsnb.training import ledger
-from marsnb.training.run import Lines, id_again, run, run_id_of, work_of
-from marsnb.training.spec import resolve
-from marsnb.training.status import seconds_of, speeds_of
+from marsnb.training.run import How, Lines, id_again, run, run_id_of, work_of
+from marsnb.training.spec import Job
+from marsnb.training.status import done_runs, seconds_of
 
-ALL = "all"
-PAUSE = 0.2
-"""Seconds between two looks at the running ones."""
-RETRIES = 3
-"""Times that a run is taken up again whose process died."""
-SHORT = 60.0
-"""Seconds: where no run of a profile took longer, counting what each costs would take longer than it tells."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run that is wanted: the first row that asks for it, its seed, and, once its data is open, its id."""
-
-    table: str
-    row: str
-    seed: int
-    spec: Any = field(hash=False)
-    run_id: str = ""
-    data: Any = field(default=None, compare=False, repr=False)
-
-    @property
-    def recipe(self) -> str:
-        """``table04/final``."""
-        return f"{self.table}/{self.row}"
-
-    @property
-    def label(self) -> str:
-        """``table04/final seed 0``."""
-        return f"{self.recipe} seed {self.seed}"
-
-
-@dataclass(frozen=True)
-class How:
-    """What all runs of a queue have in common: whose ledger, and the arguments of ``run``."""
-
-    profile: str
-    device: str = "auto"
-    score_every: int = 1
-    again: bool = False
-    devices: int = 1
+PAUSE = 0.2  # seconds between two looks at the running ones
+RETRIES = 3  # times that a run is taken up again whose process died
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How one try of a run ended.
-
-    Attributes:
-        job: the run.
-        error: what went wrong; empty where it was measured.
-        died: whether its process was ended from outside, so that another try may end well.
-        lines: for the ledger, and for its curves; ``None`` where the run entered them itself.
-    """
+    """How one try of a run ended."""
 
     job: Job
-    error: str = ""
-    died: bool = False
-    lines: Lines | None = None
+    error: str = ""  # what went wrong; empty where it was measured
+    died: bool = False  # whether its process was ended from outside, so that another try may end well
+    lines: Lines | None = None  # for the ledger, and for its curves; ``None`` where the run entered them itself
 
 
 class Workers:
-    """What trains runs, some at a time; leaving it as a context ends those that still do.
-
-    Args:
-        how: see ``How``.
-        slots: runs at a time.
-    """
+    """What trains runs, ``slots`` at a time; leaving it as a context ends those that still do."""
 
     def __init__(self, how: How, slots: int = 1) -> None:
         self.how, self.slots = how, slots
@@ -117,30 +66,6 @@ class Workers:
         raise NotImplementedError
 
 
-def jobs_of(tables: Sequence[int | str], profile: str, rows: Sequence[str] | None, seeds: Sequence[int]) -> list[Job]:
-    """The runs of some tables, each once: all rows with the first seed, then with the next.
-
-    Args:
-        tables: numbers or keys; ``all`` is every table of the paper.
-        profile: the scale.
-        rows: only these rows of one table.
-        seeds: in their order.
-
-    Raises:
-        RecipeError: an unknown table, row or profile, or the profile does not run them.
-    """
-    scale = load_profile(profile)
-    keys = [k for t in tables for k in ([k for k in trainable() if k.startswith("table")] if t == ALL else [t])]
-    found: dict[tuple[str, int], Job] = {}
-    for seed in seeds:
-        for table in keys:
-            head = load_table(table)
-            for row in head.rows_at(profile, rows):
-                spec = resolve(row, scale, seed, head.task)
-                found.setdefault((spec.key, seed), Job(head.key, row.id, seed, spec))
-    return list(found.values())
-
-
 def run_queue(
     jobs: Sequence[Job],
     how: How,
@@ -156,7 +81,7 @@ def run_queue(
 
     Args:
         jobs: see ``jobs_of``.
-        how: the profile whose ledger is filled, and more.
+        how: whose ledger is filled, and how they train.
         side_by_side: runs at a time, each a process of its own where there are several.
         workers: train in the place of this machine's processes.
         say: takes each line of progress, of which there are none for a single run; prints it if ``None``.
@@ -204,8 +129,8 @@ def _opened(jobs: Sequence[Job], how: How) -> list[Job]:
         key = (spec.task, spec.dataset, spec.protocol, repr(sorted(spec.data_options.items())))
         if key not in data:
             data[key] = work_of(spec).open_data(spec)
-        run_id = id_again(run_id_of(spec, data[key])[0], have) if how.again else run_id_of(spec, data[key])[0]
-        found.append(replace(job, run_id=run_id, data=data[key]))
+        run_id = run_id_of(spec, data[key])[0]
+        found.append(replace(job, run_id=id_again(run_id, have) if how.again else run_id, data=data[key]))
     return found
 
 
@@ -253,13 +178,7 @@ class Here(Workers):
 
 
 class SideBySide(Workers):
-    """Trains some runs at a time, each in a process of its own on this machine, which all end with this one.
-
-    Args:
-        how: see ``How``.
-        slots: runs at a time.
-        left: all that will be trained.
-    """
+    """Trains some runs at a time, each in a process of its own on this machine, which all end with this one."""
 
     def __init__(self, how: How, slots: int, left: Sequence[Job]) -> None:
         super().__init__(how, slots)
@@ -318,10 +237,6 @@ def _numbers(job: Job, book: pd.DataFrame) -> str:
 
 
 def _hours(left: Sequence[Job], profile: str, side_by_side: int) -> str:
-    taken = ledger.read(profile).drop_duplicates("run_id")["seconds"].astype(float)
-    if taken.max() < SHORT:
-        seconds = taken.mean() * len(left) / side_by_side
-    else:
-        known = speeds_of(profile) if left else []
-        seconds = sum(seconds_of(job.spec, known) for job in left) / side_by_side
+    done = done_runs(profile)
+    seconds = sum(seconds_of(job.spec, done) for job in left) / side_by_side
     return f"about {duration(seconds)} to go" if seconds == seconds else "for how long is not known yet"

@@ -19,8 +19,6 @@ from marsnb.training.running import in_epoch
 from marsnb.training.work import Work
 
 CHECKPOINT = "last.ckpt"
-
-
 PARTS = {"state_dict", "optimizer_states", "callbacks", "loops", "pytorch-lightning_version"}
 """What a run needs of its checkpoint to go on."""
 
@@ -48,13 +46,8 @@ def unusable(path: Path, why: object) -> DataError:
 class Recorder(pl.Callback):
     """Scores and records every epoch, then writes the checkpoint whole: a run killed at any moment goes on from there.
 
-    Args:
-        work: the run.
-        folder: where the checkpoint goes.
-        label: what the display calls the run.
-        score_every: epochs from one scoring to the next; the last epoch is always scored.
-        ends: where to keep the checkpoint for other runs besides, by the epochs done.
-        by: what trains; see ``shared.trained_by``.
+    Every ``score_every`` epochs and the last are scored. A run is shown by its ``label``, and its checkpoint says what
+    it was trained ``by`` (see ``shared.trained_by``). By the epochs done, ``ends`` says where to keep it for others.
     """
 
     def __init__(
@@ -66,13 +59,10 @@ class Recorder(pl.Callback):
         ends: dict[int, Path] | None = None,
         by: str = "",
     ) -> None:
-        self.work, self.folder, self.label, self.ends, self.by = work, folder, label, ends or {}, by
-        self.score_every = score_every
+        self.work, self.folder, self.label, self.score_every = work, folder, label, score_every
+        self.ends, self.by, self.console = ends or {}, by, Console()
         self.curves: list[dict[str, Any]] = []
-        self.seconds = 0.0
-        self.images = 0
-        self._started = 0.0
-        self.console = Console()
+        self.seconds, self.images, self._started = 0.0, 0, 0.0
         self._progress: Progress | None = None
         self._task: Any = None
 
@@ -147,16 +137,13 @@ class Recorder(pl.Callback):
             trainer.save_checkpoint(partial)  # all processes meet here; the first writes
             if trainer.is_global_zero:
                 partial.replace(self.folder / CHECKPOINT)
-                self._keep(self.ends.get(trainer.current_epoch + 1))
+                end = self.ends.get(trainer.current_epoch + 1)
+                if end is not None and not end.exists():
+                    with suppress(OSError):  # a disk without room for another run's checkpoint is no reason to stop
+                        write_whole(end, (self.folder / CHECKPOINT).read_bytes())
         finally:
             if trainer.is_global_zero:
                 partial.unlink(missing_ok=True)
-
-    def _keep(self, end: Path | None) -> None:
-        """Keep the checkpoint for other runs; a disk without room for it is no reason to stop."""
-        if end is not None and not end.exists():
-            with suppress(OSError):
-                write_whole(end, (self.folder / CHECKPOINT).read_bytes())
 
     def close(self) -> None:
         """Take the display down, however the run ended."""

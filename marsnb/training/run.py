@@ -19,42 +19,42 @@ from marsnb import paths
 from marsnb.errors import TrainingError
 from marsnb.files import clear_left_behind, locked, write_whole
 from marsnb.memory import forget_peak, keep_freed_memory, peak_memory
-from marsnb.recipes import load_profile, load_table
+from marsnb.recipes import load_profile
 from marsnb.training import classification, ledger, parallel, segmentation
 from marsnb.training.provenance import commit, device_name, versions
 from marsnb.training.recorder import CHECKPOINT, Recorder, unusable
 from marsnb.training.running import running
 from marsnb.training.shared import begin, forget_others, stage_ends, trained_by
-from marsnb.training.spec import RunSpec, make_spec, resolve, row_runs
+from marsnb.training.spec import RunSpec, jobs_of, make_spec, resolve, row_runs
 from marsnb.training.trainer import compile_model, fit, make_trainer
-from marsnb.training.work import Prepares, Work
+from marsnb.training.work import Work
 
 __all__ = ["Result", "RunSpec", "make_spec", "resolve", "row_runs", "run", "run_table"]
 
+Lines = tuple[list[dict[str, Any]], list[dict[str, Any]]]  # what a run enters in the ledger and among its curves
+CARD = "card.json"  # what a run's folder says of its model, so that it can be used without recipes or data
 
-Lines = tuple[list[dict[str, Any]], list[dict[str, Any]]]
-"""What a run enters in the ledger and among its curves."""
-CARD = "card.json"
-"""What a run's folder says of its model, so that it can be used without recipes or data."""
+
+@dataclass(frozen=True)
+class How:
+    """What runs have in common, however many there are: whose ledger, and how they train; see `run`."""
+
+    profile: str
+    device: str = "auto"
+    score_every: int = 1
+    again: bool = False
+    devices: int = 1
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a run left behind.
+    """What a run left behind."""
 
-    Attributes:
-        run_id: ``<key>-<data>-s<seed>``.
-        metrics: the ledger's lines of this run.
-        curves: ``epoch, metric, value``.
-        folder: checkpoint and predictions, under ``MARSNB_RUNS``.
-        fresh: whether it was trained now; ``False`` where the ledger had it.
-    """
-
-    run_id: str
-    metrics: pd.DataFrame
-    curves: pd.DataFrame
-    folder: Path
-    fresh: bool
+    run_id: str  # ``<key>-<data>-s<seed>``
+    metrics: pd.DataFrame  # the ledger's lines of this run
+    curves: pd.DataFrame  # ``epoch, metric, value``
+    folder: Path  # of its checkpoint and predictions, under ``MARSNB_RUNS``
+    fresh: bool  # whether it was trained now; ``False`` where the ledger had it
 
     def value(self, metric: str = "top1", split: str = "test") -> float:
         """One number of the run."""
@@ -86,9 +86,9 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def work_of(spec: RunSpec) -> Prepares:
-    """What knows how runs of the spec's task are opened and prepared."""
-    return cast(Prepares, {"classification": classification, "segmentation": segmentation}[spec.task])
+def work_of(spec: RunSpec) -> Any:
+    """The module of the spec's task, which knows how its runs are opened, told apart and prepared."""
+    return {"classification": classification, "segmentation": segmentation}[spec.task]
 
 
 def run_id_of(spec: RunSpec, data: Any) -> tuple[str, str]:
@@ -113,25 +113,6 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-
-
-def _fit(work: Work, recorder: Recorder, spec: RunSpec, device: torch.device, devices: int) -> None:
-    trainer = make_trainer(device, spec.precision, work.epochs, [recorder], recorder.folder, devices)
-    if spec.compile:
-        compile_model(work.method.model)
-    last = recorder.folder / CHECKPOINT
-    begin(recorder.ends, last)
-    try:
-        fit(trainer, work.method, work.batches, ckpt_path=str(last) if last.exists() else None, weights_only=True)
-    except TrainingError as error:
-        kept = f"; the last good checkpoint is {last}" if last.exists() else "; no epoch had ended yet"
-        raise TrainingError(f"{error}{kept}") from None
-    except RuntimeError as error:
-        if "loading state_dict" in str(error):
-            raise unusable(last, error) from None
-        raise
-    finally:
-        recorder.close()
 
 
 def run(
@@ -171,68 +152,60 @@ def run(
         fresh = run_id not in ledger.measured(profile)
         if fresh:
             ledger.check_writable(profile)
-            name = label or recipe or spec.method
-            lines = measure(spec, data, run_id, profile, recipe, device, name, score_every, devices)
-            ledger.append(profile, *lines)
-    folder, metrics, curves = paths.runs() / run_id, ledger.read(profile), ledger.read_curves(profile)
-    mine = curves[curves["run_id"] == run_id].drop(columns="run_id").reset_index(drop=True)
-    return Result(run_id, metrics[metrics["run_id"] == run_id].reset_index(drop=True), mine, folder, fresh)
+            how = How(profile, device, score_every, again, devices)
+            ledger.append(profile, *measure(spec, data, run_id, how, recipe, label or recipe or spec.method))
+    metrics, curves = ledger.read(profile), ledger.read_curves(profile)
+    metrics, curves = (book[book["run_id"] == run_id].reset_index(drop=True) for book in (metrics, curves))
+    return Result(run_id, metrics, curves.drop(columns="run_id"), paths.runs() / run_id, fresh)
 
 
-def measure(
-    spec: RunSpec,
-    data: Any,
-    run_id: str,
-    profile: str,
-    recipe: str,
-    device: str,
-    label: str,
-    score_every: int,
-    devices: int = 1,
-) -> Lines:
+def measure(spec: RunSpec, data: Any, run_id: str, how: How, recipe: str, label: str) -> Lines:
     """Train and score a run that is `held`; its lines and its curves, for the ledger. The arguments are as in `run`."""
     _quiet()
     keep_freed_memory()
     forget_peak()
-    where = pick_device(device)
-    if devices > 1:
-        parallel.refuse(spec, where, devices)
+    device = pick_device(how.device)
+    if how.devices > 1:
+        parallel.refuse(spec, device, how.devices)
     folder = paths.runs() / run_id
     folder.mkdir(parents=True, exist_ok=True)
     clear_left_behind(folder, age=0)  # whoever wrote it held the lock that we hold
-    forget_others(folder / CHECKPOINT, trained_by(where), label)
+    forget_others(folder / CHECKPOINT, trained_by(device), label)
     try:
-        with running(folder, profile, label), threads(spec.threads):
-            if devices > 1:
-                rest = run_id, folder, recipe, where, label, score_every, devices
-                return cast(Lines, parallel.spread(devices, _train_part, spec, *rest))
-            return _train(spec, data, run_id, folder, recipe, where, label, score_every)
+        with running(folder, how.profile, label), threads(spec.threads):
+            if how.devices > 1:
+                return cast(Lines, parallel.spread(how.devices, _train_part, spec, run_id, how, recipe, label, device))
+            return _train(spec, data, run_id, how, recipe, label, device)
     finally:
         gc.collect()  # trainer, model and images refer to each other
 
 
+def _train_part(
+    rank: int, spec: RunSpec, run_id: str, how: How, recipe: str, label: str, device: torch.device
+) -> Lines:
+    """``_train`` in one of the processes of a run."""
+    _quiet()
+    keep_freed_memory()
+    if device.type == "cuda":
+        device = torch.device("cuda", rank)
+        torch.cuda.set_device(device)
+    with threads(spec.threads):
+        return _train(spec, work_of(spec).open_data(spec), run_id, how, recipe, label, device, rank)
+
+
 def _train(
-    spec: RunSpec,
-    data: Any,
-    run_id: str,
-    folder: Path,
-    recipe: str,
-    device: torch.device,
-    label: str,
-    score_every: int,
-    devices: int = 1,
-    rank: int = 0,
+    spec: RunSpec, data: Any, run_id: str, how: How, recipe: str, label: str, device: torch.device, rank: int = 0
 ) -> Lines:
     measured_by = commit()  # before training: the code that runs is the code of now
     if device.type == "cuda":
         torch.cuda.init()
         torch.cuda.reset_peak_memory_stats(device)
-    work = work_of(spec).prepare(spec, data, device)
+    work, folder = work_of(spec).prepare(spec, data, device), paths.runs() / run_id
     first_id, fingerprint = run_id_of(spec, data)
-    ends = stage_ends(spec, work.method, fingerprint, device, devices=devices, score_every=score_every)
+    ends = stage_ends(spec, work.method, fingerprint, device, devices=how.devices, score_every=how.score_every)
     ends = ends if run_id == first_id else {}  # again means all of it
-    recorder = Recorder(work, folder, label, score_every, ends, trained_by(device))
-    _fit(work, recorder, spec, device, devices)
+    recorder = Recorder(work, folder, label, how.score_every, ends, trained_by(device))
+    _fit(work, recorder, spec, device, how.devices)
     if rank:
         return [], []  # the first process scores and enters
     work.method.to(device)
@@ -241,22 +214,18 @@ def _train(
     card = {"run_id": run_id, "spec": spec.model_dump(mode="json"), "class_names": list(data.class_names)}
     write_whole(folder / CARD, json.dumps(card, indent=1) + "\n")
     constants = {
+        **spec.model_dump(include={"task", "method", "backbone", "start", "seed"}),
         "run_id": run_id,
         "recipe": recipe,
-        "task": spec.task,
-        "method": spec.method,
-        "backbone": spec.backbone,
-        "start": spec.start,
         "data": data.name,
         "fingerprint": fingerprint,
         "labelled": data.fingerprint[:16],
-        "seed": spec.seed,
         "epochs": work.epochs,
         "steps": work.epochs * work.batches.steps,
-        "device": device_name(device) if devices == 1 else f"{devices} x {device_name(device)}",
+        "device": device_name(device) if how.devices == 1 else f"{how.devices} x {device_name(device)}",
         "seconds": round(recorder.seconds, 1),
         "images_per_s": round(recorder.images / max(recorder.seconds, 1e-9), 1),
-        "peak_memory": _peak_memory(device),
+        "peak_memory": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory(),
         "versions": versions(),
         "commit": measured_by,
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -269,32 +238,23 @@ def _train(
     return rows, [{"run_id": run_id, **point} for point in recorder.curves]
 
 
-def _train_part(
-    rank: int,
-    spec: RunSpec,
-    run_id: str,
-    folder: Path,
-    recipe: str,
-    device: torch.device,
-    label: str,
-    score_every: int,
-    devices: int,
-) -> Lines:
-    """``_train`` in one of the processes of a run."""
-    _quiet()
-    keep_freed_memory()
-    if device.type == "cuda":
-        device = torch.device("cuda", rank)
-        torch.cuda.set_device(device)
-    with threads(spec.threads):
-        data = work_of(spec).open_data(spec)
-        return _train(spec, data, run_id, folder, recipe, device, label, score_every, devices, rank)
-
-
-def _peak_memory(device: torch.device) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    return peak_memory()
+def _fit(work: Work, recorder: Recorder, spec: RunSpec, device: torch.device, devices: int) -> None:
+    trainer = make_trainer(device, spec.precision, work.epochs, [recorder], recorder.folder, devices)
+    if spec.compile:
+        compile_model(work.method.model)
+    last = recorder.folder / CHECKPOINT
+    begin(recorder.ends, last)
+    try:
+        fit(trainer, work.method, work.batches, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+    except TrainingError as error:
+        kept = f"; the last good checkpoint is {last}" if last.exists() else "; no epoch had ended yet"
+        raise TrainingError(f"{error}{kept}") from None
+    except RuntimeError as error:
+        if "loading state_dict" in str(error):
+            raise unusable(last, error) from None
+        raise
+    finally:
+        recorder.close()
 
 
 def run_table(
@@ -305,24 +265,13 @@ def run_table(
     seeds: int | Sequence[int] | None = None,
     device: str = "auto",
 ) -> list[Result]:
-    """Every row of a table, ``seeds`` times each; what the ledger has is not trained again.
+    """The runs of a table, or of some of its rows, one after the other; what the ledger has is not trained again.
 
-    Args:
-        table: number, or key such as ``choice``.
-        profile: ``smoke``, ``lite`` or ``paper``.
-        rows: only these rows.
-        seeds: how many, counted from 0, or which; the profile's number if ``None``.
-        device: see ``run``.
+    ``seeds`` says how many, counted from 0, or which; the profile's number if ``None``.
 
     Raises:
         RecipeError: an unknown table, row or profile, or the profile does not run them.
     """
-    scale, recipes = load_profile(profile), load_table(table)
-    which = range(seeds or scale.seeds) if seeds is None or isinstance(seeds, int) else seeds
-    specs = [(row, resolve(row, scale, s, recipes.task)) for s in which for row in recipes.rows_at(profile, rows)]
-    results = []
-    for row, spec in specs:
-        label = f"{recipes.key}/{row.id}" + (f" seed {spec.seed}" if spec.seed else "")
-        recipe = f"{recipes.key}/{row.id}"
-        results.append(run(spec, profile, recipe=recipe, device=device, label=label))
-    return results
+    which = range(seeds or load_profile(profile).seeds) if seeds is None or isinstance(seeds, int) else seeds
+    jobs = jobs_of([table], profile, rows, which)
+    return [run(job.spec, profile, recipe=job.recipe, device=device, label=job.label) for job in jobs]

@@ -12,25 +12,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from marsnb import paths
 from marsnb.files import write_whole
 
 FILE = "running.json"
-BEAT = 60.0
-"""Seconds between two signs of life, for who looks on from another machine."""
-SILENT = 600.0
-"""Seconds without one, after which a run on another machine counts as stopped."""
+BEAT = 60.0  # seconds between two signs of life, for who looks on from another machine
+SILENT = 600.0  # seconds without one, after which a run on another machine counts as stopped
 
 
 @contextmanager
 def running(folder: Path, profile: str, label: str) -> Iterator[None]:
-    """Say in a run's folder who trains it, and keep saying so; a process that is killed leaves its last word behind.
-
-    Args:
-        folder: of the run; it is there.
-        profile: whose ledger it is for.
-        label: what the display calls it.
-    """
+    """Say in a run's folder who trains it for which ledger; a process that is killed leaves its last word behind."""
     path, stop = folder / FILE, threading.Event()
     since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     said = {"label": label, "profile": profile, "host": platform.node(), "pid": os.getpid(), "since": since}
@@ -57,14 +51,10 @@ def in_epoch(folder: Path, epoch: int, epochs: int | None) -> None:
 
 
 def running_runs(profile: str | None = None) -> list[dict[str, Any]]:
-    """The runs that are being trained, the longest at it first, and those whose process is gone.
+    """The runs that are being trained, the longest at it first, and those whose process is gone; of one profile or all.
 
-    Args:
-        profile: only for its ledger; for all if ``None``.
-
-    Returns:
-        Of each ``run_id, label, profile, host, pid, since, epoch, epochs`` and ``stopped``: whether its process is
-        gone, on another machine whether it gave no sign of life for some minutes.
+    Of each ``run_id, label, profile, host, pid, since, epoch, epochs`` and ``stopped``: whether its process is gone, on
+    another machine whether it gave no sign of life for some minutes.
     """
     found = []
     for path in paths.runs().glob(f"*/{FILE}"):
@@ -90,8 +80,6 @@ def _stopped(path: Path, said: dict[str, Any]) -> bool:
 
 def _born(pid: int) -> float | None:
     """When a process of this machine began: another one may have its number by now."""
-    import psutil
-
     try:
         return psutil.Process(pid).create_time()
     except psutil.Error:

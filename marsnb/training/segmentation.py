@@ -30,21 +30,13 @@ def open_data(spec: SegmentationSpec) -> SegmentationData:
 def fingerprint_of(spec: SegmentationSpec, data: SegmentationData) -> str:
     """Digest of the pairs and the splits, and of a start file."""
     start = file_digest(spec.start)
-    return (
-        hashlib.sha256(":".join([data.fingerprint, *start]).encode()).hexdigest()[:16]
-        if start
-        else data.fingerprint[:16]
-    )
+    if not start:
+        return data.fingerprint[:16]
+    return hashlib.sha256(":".join([data.fingerprint, *start]).encode()).hexdigest()[:16]
 
 
 def build_method(spec: SegmentationSpec, num_classes: int, steps: int = 1) -> Any:
-    """The method with its model, weights drawn from the spec's seed.
-
-    Args:
-        spec: the run.
-        num_classes: C.
-        steps: per epoch.
-    """
+    """The method with its model, weights drawn from the spec's seed; it is told the steps of an epoch."""
     torch.manual_seed(spec.seed)
     shape = {"decoder_channels": spec.decoder_channels, "dropout": spec.dropout, "batchnorm": spec.batchnorm}
     model = build_segmenter(spec.backbone, num_classes, spec.start, seed=spec.seed, **shape)

@@ -18,19 +18,13 @@ _DRAWS_AT_ONCE = 500  # bounds the memory of the bootstrap: draws x images count
 def confusion_matrices(
     predictions: Tensor, labels: Tensor, num_classes: int, ignore_index: int = IGNORE_INDEX
 ) -> NDArray[np.int64]:
-    """Confusion matrix of each image, unlabelled pixels left out.
+    """Pixels of each image by label (row) and prediction (column), ``(B, C, C)``, unlabelled ones left out.
 
     Args:
-        predictions: predicted class of each pixel.
-        labels: class of each pixel, of any integer type.
+        predictions: predicted class of each pixel, ``(B, H, W)``.
+        labels: class of each pixel, ``(B, H, W)``, of any integer type.
         num_classes: C; 4 in AI4Mars.
         ignore_index: label of unlabelled pixels; 255 in AI4Mars.
-
-    Shape:
-        ``predictions``, ``labels``: ``(B, H, W)``; the result: ``(B, C, C)``, row: label, column: prediction.
-
-    Returns:
-        Numbers of pixels.
 
     Raises:
         ValueError: the shapes differ, or a labelled pixel's label or prediction is not a class.
@@ -70,16 +64,11 @@ def class_accuracy(matrix: NDArray) -> NDArray[np.float64]:
 
 
 def summarise(matrix: NDArray, metric: Metric) -> NDArray[np.float64]:
-    """A metric of confusion matrices, NaN where nothing is labelled.
+    """A metric of confusion matrices (label by prediction, pixels), ``(..., C, C)`` to ``(...)``; NaN without labels.
 
-    Args:
-        matrix: numbers of pixels, row: label, column: prediction.
-        metric: ``acc``, share of right pixels; ``macc``, mean over classes of `class_accuracy`; ``miou``, mean over
-            classes of `class_iou`; ``facc``, that mean weighted by the classes' shares of labelled pixels. Classes that
-            no label has do not count.
-
-    Shape:
-        ``matrix``: ``(..., C, C)``; the result: ``(...)``.
+    ``acc`` is the share of right pixels; ``macc`` the mean over classes of `class_accuracy`; ``miou`` that of
+    `class_iou`; ``facc`` the latter weighted by the classes' shares of labelled pixels. Classes that no label has do
+    not count.
 
     Reference:
         Wang et al., arXiv 2206.02180, section 7.3.

@@ -16,8 +16,7 @@ from marsnb.training.provenance import ONLY_REPORT, versions
 from marsnb.training.recorder import Recorder, read_checkpoint
 from marsnb.training.spec import RunSpec
 
-FOLDER = "stages"
-"""Of the checkpoints, under ``MARSNB_RUNS``; they may be deleted at any time."""
+FOLDER = "stages"  # of the checkpoints, under ``MARSNB_RUNS``; they may be deleted at any time
 
 
 @cache
@@ -34,12 +33,7 @@ def trained_by(device: torch.device) -> str:
 
 
 def forget_others(last: Path, by: str, label: str) -> None:
-    """Remove a run's checkpoint, and say so, where other code, libraries or another kind of device trained it.
-
-    Args:
-        last: the run's own checkpoint; there may be none.
-        by: what trains now; see `trained_by`.
-        label: what the display calls the run.
+    """Remove a run's checkpoint, if there is one, and say so, where it was not trained ``by`` what trains now.
 
     Raises:
         DataError: it is damaged.
@@ -53,15 +47,9 @@ def stage_ends(spec: RunSpec, method: Method, fingerprint: str, device: torch.de
     """Where the checkpoints of a run's stages are kept for other runs, by the epochs done when the stage has ended.
 
     Two runs have the same file where all that decides their numbers up to there is the same: data, seed, device, code
-    and libraries, and of the method's settings those that it has looked at by then. Draws are a function of seed and
-    step, so a run that takes over another's stages ends with the numbers of one that trains them itself, to the bit.
-
-    Args:
-        spec: the run.
-        method: its method, which says in ``decided_by`` what its stages have in common with other runs.
-        fingerprint: of all data that the run sees.
-        device: where it trains.
-        **how: what else changes a checkpoint: ``devices``, ``score_every``.
+    and libraries, and of the method's settings those that it has looked at by then (``decided_by``). Draws are a
+    function of seed and step, so a run that takes over another's stages ends with the numbers of one that trains them
+    itself, to the bit. ``how`` is what else changes a checkpoint: ``devices``, ``score_every``.
     """
     lengths, ends = method.stage_epochs(), {}
     rest = spec.model_dump(mode="json", exclude={"settings"})
@@ -76,11 +64,9 @@ def stage_ends(spec: RunSpec, method: Method, fingerprint: str, device: torch.de
 
 
 def begin(ends: dict[int, Path], last: Path) -> None:
-    """Where a run has no checkpoint of its own yet, give it the one from which the least is left to train.
+    """Where a run has no checkpoint of its own yet, give it the stage's end from which the least is left to train.
 
-    Args:
-        ends: see ``stage_ends``; a damaged one is removed.
-        last: the run's own checkpoint.
+    A damaged one is removed.
     """
     for _, end in sorted(ends.items(), reverse=True):
         if last.exists() or not end.exists():

@@ -12,9 +12,9 @@ from marsnb import paths
 from marsnb.errors import TrainingError
 from marsnb.training import cluster, ledger
 from marsnb.training.cluster import OnRay, check
-from marsnb.training.queue import How, _opened, jobs_of, run_queue
+from marsnb.training.queue import How, _opened, run_queue
 from marsnb.training.run import run
-from marsnb.training.spec import make_spec
+from marsnb.training.spec import jobs_of, make_spec
 from tests.training.test_run import TINY
 
 HOW = How("smoke", "cpu")

@@ -17,9 +17,10 @@ from marsnb.errors import RecipeError, TrainingError
 from marsnb.forked import Forked
 from marsnb.recipes import load_table
 from marsnb.training import ledger, queue
-from marsnb.training.queue import RETRIES, Ended, How, Workers, jobs_of, run_queue
+from marsnb.training.queue import RETRIES, Ended, How, Workers, run_queue
 from marsnb.training.run import run_table
 from marsnb.training.running import in_epoch, running, running_runs
+from marsnb.training.spec import jobs_of
 from marsnb.training.status import running_table
 from tests.forked import in_a_process, start
 
@@ -308,9 +309,11 @@ def test_status_tells_what_runs_where_and_what_was_killed(monkeypatch):
     assert running_runs()[0]["stopped"]
 
 
-@pytest.mark.parametrize(("seconds", "said"), [([10, 10, 30], "about 2 min to go"), ([10, 10, 90], "not known yet")])
-def test_time_to_go_of_short_runs_is_their_mean(monkeypatch, seconds, said):
-    book = pd.DataFrame({"run_id": ["a", "a", "b"], "seconds": seconds})
-    monkeypatch.setattr(queue.ledger, "read", lambda profile: book)
-    monkeypatch.setattr(queue, "speeds_of", lambda profile: [])
-    assert said in queue._hours(jobs_of([4], "smoke", None, [0])[:9], "smoke", 2)
+@pytest.mark.parametrize(("seconds", "said"), [([10, 30, 20], "about 2 min to go"), ([], "not known yet")])
+def test_time_to_go_is_the_median_of_runs_like_it_shared_by_those_side_by_side(seconds, said):
+    jobs = jobs_of([4], "smoke", None, [0])[:12]
+    for seed, taken in enumerate(seconds):
+        spec = jobs[0].spec
+        run = {"run_id": f"other-x-s{seed}", "task": spec.task, "backbone": spec.backbone, "method": "x"}
+        ledger.append("smoke", [run | {"seed": seed, "split": "test", "metric": "top1", "seconds": taken, "n": 1}], [])
+    assert said in queue._hours(jobs, "smoke", 2)

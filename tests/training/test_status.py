@@ -1,4 +1,4 @@
-"""Status: runs counted once, seeds told apart, and an estimate that is the work left over the speed seen."""
+"""Status: runs counted once, seeds told apart, and an estimate from the time that runs like those to go took."""
 
 import io
 import math
@@ -6,26 +6,18 @@ import math
 import pytest
 from rich.console import Console
 
-from marsnb.methods.classification import METHODS
 from marsnb.recipes import load_profile, load_table, profiles, trainable
 from marsnb.training import ledger
 from marsnb.training.spec import row_runs
-from marsnb.training.status import (
-    images_per_run,
-    seconds_of,
-    speeds_of,
-    state,
-    status_table,
-    steps_per_epoch,
-    streamed_per_run,
-)  # fmt: skip
+from marsnb.training.status import done_runs, seconds_of, state, status_table
 
 
-def enter(profile, key, spec, seed=0, speed=50.0, seconds=60.0):
+def enter(profile, key, spec, seed=0, seconds=60.0):
     """A run's lines, as training would write them, with two metrics."""
     run = dict.fromkeys(ledger.COLUMNS, "x") | {
-        "run_id": f"{key}-abc123-s{seed}", "method": spec.method, "backbone": spec.backbone, "seed": seed,
-        "value": 0.5, "n": 9, "epochs": 1, "steps": 1, "seconds": seconds, "images_per_s": speed, "peak_memory": 1,
+        "run_id": f"{key}-abc123-s{seed}", "task": spec.task, "method": spec.method, "backbone": spec.backbone,
+        "seed": seed, "value": 0.5, "n": 9, "epochs": 1, "steps": 1, "seconds": seconds, "images_per_s": 50.0,
+        "peak_memory": 1,
     }  # fmt: skip
     ledger.append(profile, [run | {"metric": "top1"}, run | {"metric": "top1_low"}], [])
 
@@ -67,63 +59,32 @@ def test_seeds_and_other_runs_are_told_apart():
     assert state("table04", "lite")["done"] == 0
 
 
-def test_time_to_go_is_the_images_left_over_the_speed_seen():
-    todo = runs("lite")
-    trained = {key: spec for key, spec in todo.items() if not METHODS[spec.method].precompute}
-    probes = {key: spec for key, spec in todo.items() if METHODS[spec.method].precompute}
-    *first, last = trained
-    for seed in range(load_profile("lite").seeds):
-        for key in (*first, last)[: None if seed else -1]:
-            enter("lite", key, trained[key], seed, speed=25.0)
-        for key in probes:
-            enter("lite", key, probes[key], seed, speed=5000.0)  # a frozen backbone's speed says nothing about others
-    assert state("table04", "lite")["to_go"] == pytest.approx(images_per_run(trained[last]) / 25)
+def test_time_to_go_is_that_of_the_other_seeds_else_of_the_method_else_of_the_network():
+    todo, seeds = runs("lite"), load_profile("lite").seeds
+    network = {key: spec for key, spec in todo.items() if spec.backbone == next(iter(todo.values())).backbone}
+    ours = [key for key, spec in network.items() if spec.method == "semi_supervised"]
+    others = [key for key, spec in network.items() if spec.method != "semi_supervised"]
+    (key, *alike), spec = ours, network[ours[0]]
+    for seed, seconds in enumerate((100.0, 300.0, 200.0)):
+        enter("lite", key, spec, seed, seconds=seconds)
+    enter("lite", others[0], network[others[0]], seconds=50.0)
+    done = done_runs("lite")
+    assert seconds_of(spec, done) == seconds_of(network[alike[0]], done) == 200
+    assert seconds_of(network[others[0]], done) == 50
+    unlike = next(key for key in others if network[key].method != network[others[0]].method)
+    assert seconds_of(network[unlike], done) == pytest.approx(150)  # the median of all four
+    assert state("table04", "lite")["to_go"] == pytest.approx(
+        sum(seconds_of(spec, done) for spec in todo.values()) * seeds - (seeds if seeds < 3 else 3) * 200 - 50
+    )
 
 
-def test_the_estimate_counts_what_goes_through_the_network(monkeypatch):
-    rows = {row.id: (key, spec) for row, key, spec in row_runs(3, "lite")}
-    monkeypatch.setattr("marsnb.training.status.row_runs", lambda table, profile: [
-        (row, key, spec) for row, key, spec in row_runs(3, "lite") if row.id in ("resnet50", "s4l-rotation")
-    ])  # fmt: skip
-    for seed in range(load_profile("lite").seeds):
-        enter("lite", *rows["resnet50"], seed, speed=40.0)
-    seeds = load_profile("lite").seeds
-    assert images_per_run(rows["s4l-rotation"][1]) > 1.5 * streamed_per_run(rows["s4l-rotation"][1])
-    assert state("table03", "lite")["to_go"] == pytest.approx(seeds * images_per_run(rows["s4l-rotation"][1]) / 40)
-
-
-def test_segmentation_is_estimated_from_its_own_runs(monkeypatch):
-    rows = {row.id: (key, spec) for row, key, spec in row_runs(9, "lite") if not row.control}
-    monkeypatch.setattr("marsnb.training.status.row_runs", lambda table, profile: [
-        (row, key, spec) for row, key, spec in row_runs(table, profile) if not row.control
-    ])  # fmt: skip
-    baseline, seeds = rows["baseline"][1], load_profile("lite").seeds
-    assert images_per_run(baseline) == 2 * baseline.epochs * steps_per_epoch(baseline) * 16
-    assert images_per_run(baseline) == streamed_per_run(baseline)
-    enter("lite", *{row.id: (key, spec) for row, key, spec in row_runs(4, "lite")}["baseline"], speed=1.0)
+def test_another_task_and_another_network_say_nothing():
+    baseline = {row.id: (key, spec) for row, key, spec in row_runs(4, "lite")}["baseline"]
+    enter("lite", *baseline)
+    done = done_runs("lite")
+    assert seconds_of(baseline[1], done) == 60
+    assert math.isnan(seconds_of(baseline[1].model_copy(update={"backbone": "other"}), done))
     assert math.isnan(state("table09", "lite")["to_go"])  # the same network, but another task
-    for seed in range(seeds):
-        enter("lite", *rows["baseline"], seed, speed=10.0)
-    left = seeds * sum(images_per_run(spec) for row, (_, spec) in rows.items() if row != "baseline")
-    assert left == pytest.approx(seeds * (3 + 2 + 3 + 3) / 2 * images_per_run(baseline))
-    assert state("table09", "lite")["to_go"] == pytest.approx(left / 10)
-
-
-def test_the_speed_of_a_cut_network_says_nothing_of_a_whole_one():
-    specs = {row.id: (key, spec) for row, key, spec in row_runs(4, "lite")}
-    enter("lite", *specs["baseline"], speed=100.0)
-    known = speeds_of("lite")
-    assert seconds_of(specs["moco-ls"][1], known) == pytest.approx(images_per_run(specs["moco-ls"][1]) / 100)
-    assert math.isnan(seconds_of(specs["whole-ls"][1], known)) and math.isnan(seconds_of(specs["cut-4-ls"][1], known))
-
-
-def test_images_per_run():
-    specs = {row.id: spec for row, _, spec in row_runs(4, "lite")}
-    steps = specs["final"].epochs * (5386 // 16)
-    assert images_per_run(specs["baseline"]) == 16 * steps
-    assert images_per_run(specs["final"]) == (16 + 2 * 24 + 2 * 16) * steps
-    paper = {row.id: spec for row, _, spec in row_runs(4, "paper")}["moco-lu"]
-    assert images_per_run(paper) == (16 + 2 * 16) * 30 * (5386 // 16)
 
 
 @pytest.mark.parametrize("profile", ["smoke", None])
