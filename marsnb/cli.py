@@ -133,7 +133,7 @@ def answers(
     """
     from marsnb.recipes import load_table
     from marsnb.results import table as table_of
-    from marsnb.training.answers import keep_answers
+    from marsnb.results.images import keep_answers
 
     wanted = list(run_id or [])
     if table is not None:

@@ -1,37 +1,54 @@
-"""Seconds and peak memory of Eq. 6 and Eq. 7, forward and backward, on feature maps that grow.
+"""Seconds and peak memory of Eq. 6 and Eq. 7, forward and backward, on maps that grow; as a program, in JSON."""
 
-``python -m marsnb.bench.contrast BUDGET_GIB`` prints the numbers as JSON. `measured` runs it so: what is
-measured neither grows the caller nor takes it along where memory runs out.
-"""
-
+import contextlib
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import psutil
 import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from marsnb.bench.apart import run_apart
+from marsnb.errors import TrainingError
 from marsnb.losses.element_wise import element_wise
 from marsnb.losses.element_wise_naive import element_wise_naive
 from marsnb.training.provenance import device_name
 
 SIDES = (8, 16, 32, 48, 64, 96, 128)
 """Edge of the feature map; the last is the paper's, a quarter of an image of 512 pixels."""
-BATCHED, IMAGES = 32, 4
-"""Edge of the map, and images, at which it is measured what one more image of the batch adds."""
-CLASSES, DIM = 4, 128
-"""Of AI4Mars and of the paper's embedding."""
+BATCHED, IMAGES = 32, 4  # edge of the map, and images, at which it is measured what one more image of the batch adds
+CLASSES, DIM = 4, 128  # of AI4Mars and of the paper's embedding
 GIB = 2**30
-LONG = 0.5
-"""Seconds that passes of one size are repeated for."""
+LONG = 0.5  # seconds that passes of one size are repeated for
 COLUMNS = ["equation", "images", "side", "elements", "similarities", "seconds", "peak"]
+
+
+def run_apart(module: str, *arguments: object, what: str, fix: str) -> Any:
+    """What ``python -m MODULE ARGUMENTS`` prints as JSON in its last line, in a process of its own.
+
+    It then neither grows the caller nor takes it along. An error says ``what`` is measured, and the ``fix``.
+
+    Raises:
+        TrainingError: the process ended early, most likely for want of memory, or printed nothing.
+    """
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    quiet = {**os.environ, "KINETO_LOG_LEVEL": "99"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=quiet)
+    found: Any = None
+    with contextlib.suppress(ValueError, IndexError):
+        found = json.loads(done.stdout.splitlines()[-1])
+    if done.returncode or not found:
+        last = (done.stderr.splitlines() or ["no message"])[-1]
+        raise TrainingError(f"measuring {what} ended early ({last}): {fix}")
+    return found
 
 
 def eq6(features: Tensor, labels: Tensor, prototypes: Tensor) -> Tensor:
@@ -97,9 +114,8 @@ def measure(equation: str, images: int, side: int, device: torch.device) -> dict
     while sum(taken) < LONG and len(taken) < 20:
         work()
     n = side * side
-    return dict(
-        zip(COLUMNS, [equation, images, side, n, images * similarities(equation, n), min(taken), peak], strict=True)
-    )
+    values = [equation, images, side, n, images * similarities(equation, n), min(taken), peak]
+    return dict(zip(COLUMNS, values, strict=True))
 
 
 def similarities(equation: str, elements: int) -> int:
@@ -128,21 +144,13 @@ def measure_all(budget: float) -> dict[str, object]:
         found.append(line)
         if side == BATCHED:
             found += [measure(equation, IMAGES, side, device) for equation in EQUATIONS]
-    return {"lines": found, "stopped": stopped, "device": device_name(device), "memory": memory_of(device)}
-
-
-def memory_of(device: torch.device) -> int:
-    """Bytes of memory that a device has."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_properties(device).total_memory
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    on_cuda = device.type == "cuda"
+    memory = torch.cuda.get_device_properties(device).total_memory if on_cuda else psutil.virtual_memory().total
+    return {"lines": found, "stopped": stopped, "device": device_name(device), "memory": memory}
 
 
 def measured(budget_gib: float) -> pd.DataFrame:
-    """`measure_all` in a process of its own.
-
-    Args:
-        budget_gib: GiB that Eq. 6 may grow into.
+    """`measure_all` in a process of its own, in which Eq. 6 may grow into so many GiB.
 
     Returns:
         ``COLUMNS``, and the same in all lines: ``budget``, ``memory`` (of the machine; both in bytes), ``stopped_side``
@@ -151,10 +159,8 @@ def measured(budget_gib: float) -> pd.DataFrame:
     Raises:
         TrainingError: the process ended early, most likely for want of memory.
     """
-    found = run_apart(
-        "marsnb.bench.contrast", budget_gib, what="Eq. 6",
-        fix=f"lower the memory budget of {budget_gib:g} GiB",
-    )  # fmt: skip
+    fix = f"lower the memory budget of {budget_gib:g} GiB"
+    found = run_apart("marsnb.bench.contrast", budget_gib, what="Eq. 6", fix=fix)
     stopped = found["stopped"] or {"side": 0, "need": 0}
     frame = pd.DataFrame(found["lines"], columns=COLUMNS)
     return frame.assign(

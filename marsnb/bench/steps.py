@@ -1,7 +1,6 @@
 """Seconds and peak memory of a training step of every method of Table 8: one batch, one network, one machine.
 
-``python -m marsnb.bench.steps PROFILE PAIRS`` prints the numbers as JSON. `measured` runs it so: what other
-work has left in the memory of the caller is not measured along.
+As a program, ``python -m marsnb.bench.steps PROFILE PAIRS``, it prints them as JSON.
 """
 
 import json
@@ -16,8 +15,7 @@ import torch
 from torch import Tensor
 
 from marsnb import recipes
-from marsnb.bench.apart import run_apart
-from marsnb.bench.contrast import clock, peak_bytes
+from marsnb.bench.contrast import clock, peak_bytes, run_apart
 from marsnb.methods.segmentation._parts import MaskBatch
 from marsnb.training.cost import fake_masks
 from marsnb.training.provenance import device_name
@@ -27,8 +25,7 @@ from marsnb.training.spec import SegmentationSpec, resolve
 TABLE, BASELINE = 8, 9
 """The table whose methods are measured, and the one whose first row, cross entropy alone, they are compared with."""
 CLASSES = 4
-PAIRS = 4
-"""Steps of each method, each beside one of the baseline."""
+PAIRS = 4  # steps of each method, each beside one of the baseline
 COLUMNS = [
     "row", "label", "method", "settings", "step", "epochs", "ms", "base_ms", "state", "peak", "backbone", "trunk",
     "image_size", "batch", "device", "threads",

@@ -1,6 +1,6 @@
 """From the ledger to tidy frames: tables, differences, intervals, rank correlation, curves, and the paper's claims."""
 
-from marsnb.results.costs import cost_ratios, method_costs, other_settings
+from marsnb.results.costs import cost_ratios, fairness, method_costs, other_settings
 from marsnb.results.epochs import changes, curves, mean_curves, whole
 from marsnb.results.gains import differences, on_one_processor
 from marsnb.results.images import answers, matrices
@@ -8,7 +8,6 @@ from marsnb.results.intervals import ENOUGH, over_seeds
 from marsnb.results.output import caption, readable, styled, synthetic, tall, write_csv, write_frame, write_table
 from marsnb.results.ranks import rank_correlation
 from marsnb.results.tidy import on_common_seeds, summary, table
-from marsnb.training.fairness import fairness
 
 __all__ = [
     "ENOUGH", "answers", "caption", "changes", "cost_ratios", "curves", "differences", "fairness", "matrices",

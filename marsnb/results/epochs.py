@@ -19,18 +19,9 @@ _SCORED = ("test/", "val/")
 
 
 def curves(
-    number: int | str,
-    profile: str,
-    metric: str | Sequence[str] | None = None,
-    data: str = measurement.COMMITTED,
+    number: int | str, profile: str, metric: str | Sequence[str] | None = None, data: str = measurement.COMMITTED
 ) -> pd.DataFrame:
-    """What the runs of a table recorded after each epoch, each run once.
-
-    Args:
-        number: the paper's number of the table, or the key of a recipe file.
-        profile: name of the profile.
-        metric: one, several, or a pattern such as ``"*/top1"``; all by default.
-        data: see `table`.
+    """What the runs of a table recorded after each epoch, each run once; the arguments are those of `table`.
 
     Returns:
         The columns of ``COLUMNS``; rows in the recipe's order. Of rows that share a run, the first stands for all, and
@@ -39,29 +30,21 @@ def curves(
         Empty where nothing was run.
     """
     head, book = recipes.load_table(number), measurement.read(profile)
-    labels: dict[str, list[str]] = {}
-    first: dict[str, recipes.Row] = {}
-    epochs: dict[str, int] = {}
+    found: dict[str, dict[str, Any]] = {}
     for row, key, spec in row_runs(head.table, profile):
-        labels.setdefault(key, []).append(row.label)
-        first.setdefault(key, row)
-        epochs.setdefault(key, spec.epochs)
-    runs = measurement.chosen(book, list(first), head.split, data)
+        if key in found:
+            found[key]["also"] = "; ".join(filter(None, (found[key]["also"], row.label)))
+            continue
+        found[key] = {"key": key, "row": row.id, "label": row.label, "also": "", "control": row.control}
+        found[key] |= {"epochs": spec.epochs, "order": len(found)}
+    runs = measurement.chosen(book, list(found), head.split, data)
     points = ledger.read_curves(profile)
     points = points[points["run_id"].isin(runs["run_id"])]
     if points.empty:
         return pd.DataFrame(columns=COLUMNS)
-    order = {key: i for i, key in enumerate(first)}
     frame = points.merge(runs[["run_id", "key", "seed", "data", "whose"]], on="run_id")
-    steps = _steps(frame, epochs) if head.task == "segmentation" else ""
-    frame = frame.assign(
-        row=frame["key"].map({key: row.id for key, row in first.items()}),
-        label=frame["key"].map({key: names[0] for key, names in labels.items()}),
-        also=frame["key"].map({key: "; ".join(names[1:]) for key, names in labels.items()}),
-        control=frame["key"].map({key: row.control for key, row in first.items()}),
-        step=steps,
-        order=frame["key"].map(order),
-    )
+    frame = frame.merge(pd.DataFrame(found.values()), on="key")
+    frame["step"] = _steps(frame) if head.task == "segmentation" else ""
     wanted = ["*"] if metric is None else [metric] if isinstance(metric, str) else list(metric)
     frame = frame[[any(fnmatchcase(name, one) for one in wanted) for name in frame["metric"]]]
     scored = frame["metric"].str.startswith(_SCORED)
@@ -69,13 +52,11 @@ def curves(
     return frame.sort_values(["order", "whose", "seed", "metric", "epoch"], kind="stable", ignore_index=True)[COLUMNS]
 
 
-def _steps(frame: pd.DataFrame, epochs: dict[str, int]) -> pd.Series:
+def _steps(frame: pd.DataFrame) -> list[str]:
     """What each epoch of a segmentation run trains with, which shows in the losses that it left."""
-    stage = (frame["epoch"] - 1) // frame["key"].map(epochs)
-    named = frame.assign(stage=stage).groupby(["run_id", "stage"])["metric"].agg(set).map(_name)
-    return pd.Series(
-        [named[place] for place in zip(frame["run_id"], stage, strict=True)], index=frame.index, dtype=object
-    )
+    stage = (frame["epoch"] - 1) // frame["epochs"]
+    named = frame.groupby(["run_id", stage])["metric"].agg(set).map(_name)
+    return [named[place] for place in zip(frame["run_id"], stage, strict=True)]
 
 
 def _name(metrics: set[str]) -> str:
@@ -100,10 +81,7 @@ def whole(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def mean_curves(frame: pd.DataFrame) -> pd.DataFrame:
-    """The mean course of each row, only over the seeds that have every epoch shown.
-
-    Args:
-        frame: what `curves` gives.
+    """The mean course of each row of `curves`, only over the seeds that have every epoch shown.
 
     Returns:
         One line per row, metric and epoch: ``row, label, control, step, metric, epoch, mean, low, high`` (95 %,
@@ -120,11 +98,7 @@ def mean_curves(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def changes(frame: pd.DataFrame) -> dict[float, str]:
-    """Where one step of a row gives way to the next, half an epoch before it begins, and the name of the next.
-
-    Args:
-        frame: lines of `curves` of one row.
-    """
+    """Of `curves` of one row: half an epoch before a step gives way to the next, and the name of the next."""
     steps = frame.drop_duplicates("epoch").sort_values("epoch")
     begins = steps["step"] != steps["step"].shift()
     first = steps[begins].iloc[1:]

@@ -1,5 +1,6 @@
 """Differences between rows: on the seeds that both have, pair by pair, on the same data."""
 
+import itertools
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -38,14 +39,14 @@ def differences(frame: pd.DataFrame, against: str | Mapping[str, tuple[str, str]
         RecipeError: the frame has no such row.
     """
     labels = frame.drop_duplicates("row").set_index("row")["label"]
-    pairs = dict(against) if not isinstance(against, str) else {}
-    for name in {against} if isinstance(against, str) else {row for pair in pairs.values() for row in pair}:
+    named = [(against, against)] if isinstance(against, str) else against.values()
+    for name in itertools.chain(*named):
         if name not in labels:
             raise RecipeError(f"there is no row {name!r} to compare; rows: {', '.join(labels.index)}")
     if isinstance(against, str):
         triples = [(labels[row], row, against) for row in labels.index if row != against]
     else:
-        triples = [(what, *pair) for what, pair in pairs.items()]
+        triples = [(what, *pair) for what, pair in against.items()]
     found = []
     for what, after, before in triples:
         for (metric, whose), lines in frame.groupby(["metric", "whose"], sort=False):
@@ -57,20 +58,10 @@ def differences(frame: pd.DataFrame, against: str | Mapping[str, tuple[str, str]
 
 
 def difference(one: pd.DataFrame, other: pd.DataFrame) -> dict[str, Any]:
-    """One line of `differences`, from ``mean`` on.
-
-    Args:
-        one: lines of a table's frame of one row and metric.
-        other: those of the row that it is held against, of the same measurement.
-    """
+    """One line of `differences`, from ``mean`` on, from lines of a table of one row and metric and those of another."""
     line: dict[str, Any] = dict.fromkeys(("mean", "sd", "low", "high"), np.nan)
-    line |= {
-        "seeds": 0,
-        "rule": "",
-        "told_apart": False,
-        "paper": one["paper"].iloc[0] - other["paper"].iloc[0],
-        "data": "",
-    }
+    line |= {"seeds": 0, "rule": "", "told_apart": False, "data": ""}
+    line["paper"] = one["paper"].iloc[0] - other["paper"].iloc[0]
     mine, theirs = (side.dropna(subset="value") for side in (one, other))
     if mine.empty or theirs.empty:
         return line | {"why": NOT_RUN}
@@ -104,12 +95,8 @@ def _one_seed(both: pd.Series, gap: float) -> tuple[Value, str]:
 def on_one_processor(frame: pd.DataFrame, profile: str, reference: Collection[str]) -> tuple[pd.Series, pd.DataFrame]:
     """How far rows lie above one that was run on several kinds of processor, each on its own kind.
 
-    Rounding differs from one kind to the next, and training carries it on.
-
-    Args:
-        frame: what `table` gives with ``data="both"``, of one table or several.
-        profile: whose ledger names the processors.
-        reference: ids of the row, one in each table.
+    Rounding differs from one kind to the next, and training carries it on. The ``frame`` is what `table` gives with
+    ``data="both"``, of one table or several; ``reference`` holds the id of the row in each table.
 
     Returns:
         The reference's numbers on the seeds that it ran on more than one kind, by ``seed``, ``device`` and ``metric``;

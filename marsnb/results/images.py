@@ -9,15 +9,16 @@ from numpy.typing import NDArray
 
 from marsnb import paths
 from marsnb.errors import DataError
-from marsnb.files import read_table
+from marsnb.files import read_table, write_whole
 from marsnb.results.intervals import COVERAGE, PERCENT, Value
+from marsnb.training import ledger
 from marsnb.training.pixels import read_cells, read_matrices
 from marsnb.training.segmentation_metrics import METRICS, summarise
 
-DRAWS = 1000
-"""Times that the test images are drawn anew."""
-PREDICTIONS, MATRICES = "predictions.csv", "matrices.csv"
-"""What runs of classification and of segmentation leave."""
+DIGITS = 3  # of a confidence that is kept
+OFF = 1e-6  # most that the accuracy of the answers may be off the ledger's, which keeps eight digits
+DRAWS = 1000  # times that the test images are drawn anew
+PREDICTIONS, MATRICES = "predictions.csv", "matrices.csv"  # what runs of classification and of segmentation leave
 
 
 def _path(run_id: str, name: str, split: str) -> Path:
@@ -27,13 +28,54 @@ def _path(run_id: str, name: str, split: str) -> Path:
 
 
 def _known(run_id: str, name: str, split: str) -> Path:
-    path = _path(run_id, name, split)
-    if not path.is_file():
+    if not (path := _path(run_id, name, split)).is_file():
         raise DataError(
             f"the answers of {run_id} to single images are not on this machine, only its scores: point MARSNB_RUNS at "
             "the folder that has them, or set MARSNB_FIGURES to an empty folder and train it anew"
         )
     return path
+
+
+def keep_answers(run_id: str, profile: str) -> Path:
+    """Copy a run's answers to the test images to ``figures/<profile>/answers/<run_id>.csv``.
+
+    Of classification ``split, name, label, prediction, confidence``; of segmentation ``split, name`` and a column for
+    each cell of the image's confusion matrix, pixels.
+
+    Returns:
+        Path of the copy; where the run left nothing on this machine, of the one that was kept before.
+
+    Raises:
+        DataError: the ledger does not have the run, or this machine does not have its answers, or they are those of
+            another training than the one whose scores the ledger has.
+    """
+    path = paths.figures(profile) / "answers" / f"{run_id}.csv"
+    book = ledger.read(profile)
+    scores = book[(book["run_id"] == run_id) & (book["split"] == "test")].set_index("metric")["value"]
+    if scores.empty:
+        raise DataError(f"the ledger of profile {profile} has no scores of {run_id} on test: look up its run ids")
+    predictions, matrices = (paths.runs() / run_id / name for name in (PREDICTIONS, MATRICES))
+    if predictions.is_file():
+        frame = read_table(predictions, ("split", "label", "prediction", "confidence"))
+        frame = frame[frame["split"] == "test"]
+        known, here = scores["top1"], float((frame["prediction"] == frame["label"]).mean())
+        frame["confidence"] = frame["confidence"].round(DIGITS)
+    elif matrices.is_file():
+        frame = read_table(matrices, ("split", "name"), dtype={"name": str})
+        frame = frame[frame["split"] == "test"]
+        known, here = scores["acc"], read_matrices(matrices)[1].value("acc")
+    elif path.is_file():
+        return path
+    else:
+        raise DataError(
+            f"the answers of {run_id} are not on this machine: point MARSNB_RUNS at the folder that has {run_id}"
+        )
+    if not np.isclose(known, here, rtol=0, atol=OFF):
+        raise DataError(
+            f"the answers of {run_id} in {paths.runs()} are right on {100 * here:.2f} %, its scores in the ledger on "
+            f"{100 * known:.2f} %: it was trained anew since, so point MARSNB_RUNS at the folder of the first training"
+        )
+    return write_whole(path, frame.to_csv(index=False, lineterminator="\n"))
 
 
 def answers(run_id: str, split: str = "test") -> pd.DataFrame:
@@ -73,17 +115,9 @@ def _redrawn(path: Path, changed: int, split: str) -> tuple[tuple[str, ...], dic
 
 
 def paired(one: str, other: str, metric: str, gap: float, split: str = "test") -> Value | None:
-    """A difference of two runs with its 95 % bootstrap interval over the test images that both answered.
+    """A difference of two runs (``gap``, points) with its 95 % bootstrap interval over test images that both answered.
 
-    Args:
-        one: id of a run.
-        other: of another.
-        metric: as in the ledger.
-        gap: the first minus the second, points.
-        split: whose images.
-
-    Returns:
-        ``None`` where the answers of either are not on this machine, or are about other images.
+    ``None`` where the answers of either are not on this machine, or are about other images.
     """
     if metric not in METRICS and metric.partition("/")[0] != "top1":
         return None

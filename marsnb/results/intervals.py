@@ -9,8 +9,7 @@ from scipy import stats
 
 PERCENT = 100.0
 COVERAGE = 0.95
-ENOUGH = 3
-"""Seeds below which nothing is said about a method."""
+ENOUGH = 3  # seeds below which nothing is said about a method
 OVER_SEEDS = "t over seeds"
 PAIRED = "test images, one seed"
 APART = "test images, one seed, unpaired"
@@ -19,16 +18,12 @@ APART = "test images, one seed, unpaired"
 
 @dataclass(frozen=True)
 class Value:
-    """A number with its 95 % interval, infinite where nothing is known of it.
-
-    Attributes:
-        n: how many seeds, 0 where nothing was trained.
-    """
+    """A number with its 95 % interval, infinite where nothing is known of it."""
 
     value: float
     low: float
     high: float
-    n: int = 0
+    n: int = 0  # how many seeds, 0 where nothing was trained
 
     def __sub__(self, other: "Value") -> "Value":
         """Difference of two independent values: their intervals' arms added in quadrature (MOVER)."""

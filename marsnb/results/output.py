@@ -32,12 +32,7 @@ def synthetic(profile: str) -> bool:
 
 
 def caption(frame: pd.DataFrame, profile: str) -> str:
-    """The reporting protocol of a table: what is reported, over how many seeds, on which data, at which profile.
-
-    Args:
-        frame: what `summary` gives.
-        profile: name of the profile.
-    """
+    """The reporting protocol of a `summary`: what is reported, over how many seeds, on which data, at which profile."""
     head = recipes.load_table(frame["table"].iloc[0])
     split = {"val": "validation"}.get(head.split, head.split)
     done = frame[frame["seeds"] > 0]
@@ -67,10 +62,7 @@ def _text(mean: float, sd: float = np.nan, low: float = np.nan, high: float = np
 
 
 def readable(frame: pd.DataFrame) -> pd.DataFrame:
-    """A summary as texts: one line per row, for each metric the paper's number, the measured one and their distance.
-
-    Args:
-        frame: what `summary` gives.
+    """A `summary` as texts: one line per row, for each metric the paper's number, the measured one and their distance.
 
     Returns:
         Columns ``Category`` (where rows have one), ``Method``, per metric ``paper``, ``measured`` and ``difference``,
@@ -96,10 +88,7 @@ def readable(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def tall(frame: pd.DataFrame) -> pd.DataFrame:
-    """A summary of several metrics as texts, one line per row and metric: as wide as a page, however many there are.
-
-    Args:
-        frame: what `summary` gives.
+    """A `summary` of several metrics as texts, one line per row and metric: as wide as a page, however many there are.
 
     Returns:
         Columns ``paper``, ``measured`` and ``difference`` as in `readable`, indexed by the row's label, its seeds, and
@@ -113,14 +102,9 @@ def tall(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_frame(stem: str, profile: str, numbers: pd.DataFrame, texts: pd.DataFrame, said: str) -> list[Path]:
-    """Write ``stem.csv`` and ``stem.md`` into the profile's folder of figures.
+    """Write ``stem.csv`` of the numbers and ``stem.md`` of the texts, below what is ``said`` of them; the two paths.
 
-    Args:
-        stem: name of the two files.
-        profile: name of the profile.
-        numbers: for the CSV.
-        texts: for the Markdown table.
-        said: its caption; generated images are named there.
+    They are in the profile's folder of figures; generated images are named above.
     """
     lines = ["| " + " | ".join(texts.columns) + " |", "|" + "---|" * texts.shape[1]]
     cells = texts.astype(str).map(lambda text: text.replace("|", "\\|").replace("\n", " "))
@@ -132,11 +116,7 @@ def write_frame(stem: str, profile: str, numbers: pd.DataFrame, texts: pd.DataFr
 
 
 def write_table(number: int | str, profile: str) -> list[Path]:
-    """Write ``tableNN.csv`` (one line per row and metric) and ``tableNN.md`` from the committed measurement.
-
-    Returns:
-        The two paths.
-    """
+    """Write ``tableNN.csv`` (one line per row and metric) and ``tableNN.md`` from the committed measurement."""
     head, frame = recipes.load_table(number), summary(table(number, profile))
     name = f"Table {head.table}. " if isinstance(head.table, int) else ""
     note = f"{head.note.strip()} " if head.note else ""
@@ -147,11 +127,8 @@ def write_table(number: int | str, profile: str) -> list[Path]:
 def styled(frame: pd.DataFrame, profile: str = "") -> Styler:
     """A frame for the eye: two decimals, ``not run`` where there is no mean, the caption of `caption` over a summary.
 
-    A frame with a column ``why`` says there why a mean is missing, so that its place stays empty.
-
-    Args:
-        frame: what `summary`, `differences` or anything else gives; columns that are empty everywhere are left out.
-        profile: for the caption, of a summary or of generated images.
+    Columns that are empty everywhere are left out. A frame with a column ``why`` says there why a mean is missing, so
+    that its place stays empty. The ``profile`` is for the caption, of a summary or of generated images.
     """
     hidden = {"table", "run", "labelled", "fingerprint", "control", "whose", "after", "before", "data", "n"}
     hidden |= {"row"} if {"label", "what"} & set(frame) else set()

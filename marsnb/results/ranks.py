@@ -9,26 +9,19 @@ from scipy import stats
 from marsnb.results.intervals import COVERAGE
 from marsnb.results.tidy import on_common_seeds, summary
 
-FEWEST = 4
-"""Rows below which an order is not tested: of 3 there are only 6 orders."""
-PAPER_RUNS = 3
-"""Runs behind the paper's means (section 6.2)."""
+FEWEST = 4  # rows below which an order is not tested: of 3 there are only 6 orders
+PAPER_RUNS = 3  # runs behind the paper's means (section 6.2)
 DRAWS = 10_000
-WIDTH = 2 * float(stats.norm.ppf((1 + COVERAGE) / 2))
-"""Of a 95 % interval, in standard deviations of a normal."""
+WIDTH = 2 * float(stats.norm.ppf((1 + COVERAGE) / 2))  # of a 95 % interval, in standard deviations of a normal
 
 
 def rank_correlation(frame: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> pd.Series:
     """Spearman's rho between the paper's means and the measured ones, on the seeds that all measured rows have.
 
     Controls are left out, and of rows that share a run all but the first: the others would only be ties. The interval
-    redraws the rows, and each side's means within their standard errors; the test images of a single seed are redrawn
-    for each row apart, although all saw the same, so that the interval comes out rather too wide.
-
-    Args:
-        frame: what `table` gives, of one metric, or some of its rows.
-        draws: bootstrap draws.
-        seed: of the draws.
+    redraws the rows (``draws`` times), and each side's means within their standard errors; the test images of a single
+    seed are redrawn for each row apart, although all saw the same, so that the interval comes out rather too wide. The
+    ``frame`` is what `table` gives, of one metric, or some of its rows.
 
     Returns:
         ``rows`` (how many), ``rho, low, high`` (95 %), ``shared`` and ``missing`` (rows that share a run with one
@@ -76,11 +69,7 @@ def _redraw_measured(kept: pd.DataFrame, draws: int, rng: np.random.Generator) -
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Spearman's rho of each line of two arrays; NaN where a line is constant.
-
-    Shape:
-        x, y: ``(draws, n)``; the result ``(draws,)``.
-    """
+    """Spearman's rho of each line of two arrays, ``(draws, n)`` to ``(draws,)``; NaN where a line is constant."""
     a, b = (stats.rankdata(values, axis=1) for values in (x, y))
     a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -23,10 +23,7 @@ _ENDS = ("_low", "_high")
 
 
 def table(
-    number: int | str,
-    profile: str,
-    metric: str | Sequence[str] | None = None,
-    data: str = measurement.COMMITTED,
+    number: int | str, profile: str, metric: str | Sequence[str] | None = None, data: str = measurement.COMMITTED
 ) -> pd.DataFrame:
     """A table of trained rows, one line per row, metric and seed.
 
@@ -59,10 +56,7 @@ def table(
     count = mine.set_index(["run_id", "metric"])["n"]
     parts = []
     for name in names:
-        scores = pd.DataFrame({
-            key: wide[name + end] if name + end in wide else pd.Series(np.nan, index=wide.index)
-            for key, end in (("value", ""), ("low", "_low"), ("high", "_high"))
-        })  # fmt: skip
+        scores = wide.reindex(columns=[name, f"{name}_low", f"{name}_high"]).set_axis(["value", "low", "high"], axis=1)
         scores = scores.assign(n=[count.get((run, name), np.nan) for run in scores.index]).dropna(subset="value")
         measured = runs.merge(scores, left_on="run_id", right_index=True).rename(columns={"key": "run"})
         of_paper = [_paper(head, row, name) for row in head.rows]
@@ -121,11 +115,7 @@ def _paper(head: recipes.Table, row: recipes.Row, metric: str) -> tuple[float, f
 
 
 def interval(lines: pd.DataFrame) -> tuple[Value | None, str]:
-    """Mean of one row in one metric with its 95 % interval, and what the interval is drawn from.
-
-    Args:
-        lines: of `table`, one per seed, all of one row, metric and measurement.
-    """
+    """Mean of a row in a metric, from its lines of `table`, with its 95 % interval, and what that is drawn from."""
     done = lines.dropna(subset="value")
     if len(done) > 1:
         return over_seeds(list(done["value"])), OVER_SEEDS
@@ -140,10 +130,7 @@ def interval(lines: pd.DataFrame) -> tuple[Value | None, str]:
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """Every row of a table in one line per metric.
-
-    Args:
-        frame: what `table` gives, or some of its lines.
+    """Every row of a `table`, or of some of its lines, in one line per metric.
 
     Returns:
         The row's own columns, ``metric, whose, mean, sd`` (sample, over seeds), ``seeds`` (how many), ``low, high`` (95
@@ -153,32 +140,24 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     """
     found = []
     for _, lines in frame.groupby(["row", "metric", "whose"], sort=False):
-        first = lines.iloc[0]
-        value, rule = interval(lines)
-        mean = value.value if value else np.nan
+        first, (value, rule) = lines.iloc[0], interval(lines)
+        value = value or Value(np.nan, np.nan, np.nan)
         comparable = "synthetic" not in str(first["data"]).lower()
         found.append(
             {name: first[name] for name in (*ROW, "metric", "whose")}
-            | {
-                "mean": mean,
-                "sd": lines["value"].std(ddof=1),
-                "seeds": value.n if value else 0,
-                "low": value.low if value else np.nan,
-                "high": value.high if value else np.nan,
-                "rule": rule,
-            }
+            | {"mean": value.value, "sd": lines["value"].std(ddof=1), "seeds": value.n}
+            | {"low": value.low, "high": value.high, "rule": rule}
             | {name: first[name] for name in ("n", "data", "labelled", "fingerprint", "paper", "paper_std")}
-            | {"off": mean - first["paper"] if comparable else np.nan}
+            | {"off": value.value - first["paper"] if comparable else np.nan}
             | {name: first[name] for name in RAN}
         )
     return pd.DataFrame(found)
 
 
 def on_common_seeds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Only the seeds that every measured row has, so that rows in one picture differ by nothing but themselves.
+    """Lines of `table` or `curves` of the seeds that every measured row has; rows that were not run stay as they are.
 
-    Args:
-        frame: what `table` or `curves` gives; rows that were not run stay as they are.
+    Rows in one picture then differ by nothing but themselves.
     """
     seeds = frame.dropna(subset="value").groupby(["table", "row"] if "table" in frame else "row")["seed"].agg(set)
     shared = set.intersection(*seeds) if len(seeds) else set()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from marsnb.bench import apart, steps
+from marsnb.bench import contrast, steps
 from marsnb.errors import TrainingError
 
 CPU = torch.device("cpu")
@@ -25,6 +25,6 @@ def test_state_is_weights_teacher_and_momentum() -> None:
 
 
 def test_a_measurement_that_dies_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart.sys, "executable", "/bin/false")
+    monkeypatch.setattr(contrast.sys, "executable", "/bin/false")
     with pytest.raises(TrainingError, match="measuring the steps of Table 8 ended early"):
         steps.measured("smoke", 1)

@@ -13,8 +13,7 @@ from marsnb.results.claims.model import FAILS, HOLDS, OPEN, Claim, Part, Unteste
 from marsnb.results.costs import cost_ratios, growth, other_settings
 from marsnb.results.intervals import PERCENT, Value, over_seeds, share
 
-BARE = "no label"
-"""Row of Table 2 that counts pixels without one."""
+BARE = "no label"  # row of Table 2 that counts pixels without one
 ALL, CHANGE, LAYER = "all classes", "ours - baseline", "encoder"
 """In the kept separation of features: the mean over classes, the difference of the two models, the paper's layer."""
 TIMES = {

@@ -8,23 +8,19 @@ import numpy as np
 import pandas as pd
 
 from marsnb.results.claims.evidence import Evidence, name_of, paired
-from marsnb.results.claims.model import HOLDS, Claim, Part, Untested, combine, inside, part_of, within
+from marsnb.results.claims.model import HOLDS, Claim, Pair, Part, Untested, combine, inside, part_of, within
 from marsnb.results.intervals import over_seeds
 from marsnb.results.output import NAMES
 
-COLLAPSED = 5.0
-"""Effective rank of an embedding below which it is called collapsed: our bound, the paper gives none."""
+COLLAPSED = 5.0  # effective rank of an embedding below which it is called collapsed: our bound, the paper gives none
 CONVERGED = (0.05, 0.01)
 """A curve has converged where it stays this near to its last value, relative; the paper does not say how it judges."""
-Pair = tuple[str, str]
 
 
 def settled(values: pd.Series, near: float) -> int:
-    """First epoch from which on a curve stays near to its last value.
+    """First epoch from which on a curve, by epoch, stays near to its last value, which is above 0.
 
-    Args:
-        values: by epoch, the last above 0.
-        near: largest distance, relative to the last value; 0.05 asks for 95 % of it, and for no more than 105 %.
+    ``near`` is relative to it: 0.05 asks for 95 % of it, and for no more than 105 %.
     """
     far = values.index[(values - values.iloc[-1]).abs() > near * values.iloc[-1]]
     return int(values.index[0] if far.empty else values.index[values.index > far[-1]][0])

@@ -61,11 +61,7 @@ def paper_of(term: str, metric: str = "") -> float | None:
 
 
 class Evidence:
-    """The measured state of one profile, each table read once.
-
-    Args:
-        profile: name of the profile.
-    """
+    """The measured state of one profile, each table read once."""
 
     def __init__(self, profile: str) -> None:
         self.profile, self.scale = profile, scale(profile)

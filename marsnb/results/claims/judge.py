@@ -34,8 +34,7 @@ WHY_NOT = {
     "reduced": "an amount is comparable at the paper's own settings only",
 }
 SYMBOLS = {HOLDS: "✓", FAILS: "✗", OPEN: "~", UNTESTED: "–"}
-NAMED = 3
-"""Rows that a reason names; more are only counted."""
+NAMED = 3  # rows that a reason names; more are only counted
 COLUMNS = [
     "id", "section", "kind", "quote", "paper", "measured", "verdict", "why", "value", "low", "high", "unit", "n", "data"
 ]  # fmt: skip
@@ -157,11 +156,7 @@ def frame(profile: str) -> pd.DataFrame:
 
 
 def tally(found: pd.DataFrame) -> pd.DataFrame:
-    """Claims per section and verdict, with a line ``all``: sections by ``VERDICTS``.
-
-    Args:
-        found: what `frame` gives.
-    """
+    """Claims of a `frame` per section and verdict, with a line ``all``: sections by ``VERDICTS``."""
     counted = pd.crosstab(found["section"], found["verdict"]).reindex(columns=list(VERDICTS), fill_value=0)
     return pd.concat([counted, counted.sum().to_frame("all").T])
 
@@ -169,10 +164,7 @@ def tally(found: pd.DataFrame) -> pd.DataFrame:
 def write_claims(profile: str) -> list[Path]:
     """Write ``claims.csv`` and ``claims.md`` into the profile's folder of figures; returns the two paths."""
     found = frame(profile)
-    evidence = [
-        f"{said}; {why}" if said and why else said or why
-        for said, why in zip(found["measured"], found["why"], strict=True)
-    ]
+    evidence = ["; ".join(filter(None, both)) for both in zip(found["measured"], found["why"], strict=True)]
     texts = {
         "§": found["section"], "The paper says": found["quote"], "Kind": found["kind"], "Paper": found["paper"],
         "Measured": evidence,

@@ -16,6 +16,7 @@ from marsnb.results.intervals import ENOUGH, Value
 
 HOLDS, FAILS, OPEN, UNTESTED = "holds", "does not hold", "undecided", "not tested"
 VERDICTS = (HOLDS, FAILS, OPEN, UNTESTED)
+Pair = tuple[str, str]
 _PLAIN = (
     (r"\$", ""),
     (r"\\mathcal\{L\}_\{(?:cls|seg)\}\^(\w)", r"L_\1"),
@@ -25,49 +26,29 @@ _PLAIN = (
 
 
 class Claim(BaseModel):
-    """A sentence of the paper.
-
-    Attributes:
-        id: its name, unique.
-        section: of the paper.
-        quote: the paper's words; `` ... `` where some are left out.
-        kind: what may test it: at any scale, on real images, or at the paper's own settings.
-        check: name of a check; the other fields are what it compares.
-        rows: ``TABLE/ROW`` of recipes, ``TABLE/ROW@METRIC`` for another metric than the table's.
-        pairs: two rows each, the first claimed to lie above the second.
-        metrics: of the table's runs; its own by default.
-        curve: metric per epoch; a ``*`` in it stands for each of ``metrics``.
-        between: bounds that the sentence names.
-        says: number that the sentence names, where no table of the paper has it.
-        table: number of the table of counts.
-        classes: classes whose share goes ``up`` or ``down``.
-        total: what is counted.
-        near: classes that the sentence is about: two that lie near to each other, or one that is scattered.
-        note: what was measured, in words.
-        why: why nothing measures it (check ``untested``).
-        at: fields that differ in one profile, by its name.
-    """
+    """A sentence of the paper."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: str
-    section: str
-    quote: str
+    id: str  # its name, unique
+    section: str  # of the paper
+    quote: str  # the paper's words; `` ... `` where some are left out
+    # what may test it: at any scale (mechanism), at the paper's own settings (amount), on real images (the others)
     kind: Literal["mechanism", "direction", "amount", "data"]
-    check: str
-    rows: tuple[str, ...] = ()
-    pairs: tuple[tuple[str, str], ...] = ()
-    metrics: tuple[str, ...] = ()
-    curve: str = ""
-    between: tuple[float, float] | None = None
-    says: float | None = None
-    table: int = 0
-    classes: dict[str, Literal["up", "down"]] = {}
-    total: str = ""
-    near: tuple[str, ...] = ()
-    note: str = ""
-    why: str = ""
-    at: dict[str, dict[str, Any]] = {}
+    check: str  # name of a check; the other fields are what it compares
+    rows: tuple[str, ...] = ()  # ``TABLE/ROW`` of recipes, ``TABLE/ROW@METRIC`` for another metric than the table's
+    pairs: tuple[Pair, ...] = ()  # two rows each, the first claimed to lie above the second
+    metrics: tuple[str, ...] = ()  # of the table's runs; its own by default
+    curve: str = ""  # metric per epoch; a ``*`` in it stands for each of ``metrics``
+    between: tuple[float, float] | None = None  # bounds that the sentence names
+    says: float | None = None  # number that the sentence names, where no table of the paper has it
+    table: int = 0  # number of the table of counts
+    classes: dict[str, Literal["up", "down"]] = {}  # whose share goes ``up`` or ``down``
+    total: str = ""  # what is counted
+    near: tuple[str, ...] = ()  # classes that the sentence is about: two near to each other, or one that is scattered
+    note: str = ""  # what was measured, in words
+    why: str = ""  # why nothing measures it (check ``untested``)
+    at: dict[str, dict[str, Any]] = {}  # fields that differ in one profile, by its name
 
     @property
     def terms(self) -> list[str]:
@@ -114,27 +95,16 @@ class Untested(Exception):  # noqa: N818  (no error: a verdict, and its reason)
 
 @dataclass(frozen=True)
 class Part:
-    """One comparison of a claim.
+    """One comparison of a claim."""
 
-    Attributes:
-        label: what was compared.
-        verdict: one of ``VERDICTS``.
-        value: the measured number, where there is one.
-        unit: its unit.
-        paper: the paper's number for the same.
-        why: why it was not tested, or is undecided whatever its interval says.
-        note: what was measured, in words.
-        room: how far the measured number lies on the side that is claimed; below 0 on the other.
-    """
-
-    label: str
-    verdict: str
-    value: Value | None = None
+    label: str  # what was compared
+    verdict: str  # one of ``VERDICTS``
+    value: Value | None = None  # the measured number, where there is one
     unit: str = "points"
-    paper: float | None = None
-    why: str = ""
-    note: str = ""
-    room: float = 0.0
+    paper: float | None = None  # the paper's number for the same
+    why: str = ""  # why it was not tested, or is undecided whatever its interval says
+    note: str = ""  # what was measured, in words
+    room: float = 0.0  # how far the measured number lies on the side that is claimed; below 0 on the other
 
 
 def inside(
@@ -178,11 +148,8 @@ def within(value: Value, low: float, high: float) -> str:
 def agrees(value: Value, paper: float, difference: bool, arm: float = inf) -> str:
     """``does not hold`` where the interval leaves the paper's number out; ``undecided`` where it has too much in it.
 
-    Args:
-        value: the measured number.
-        paper: the paper's.
-        difference: whether 0 would mean that there is no effect: then the interval must leave it out.
-        arm: half the width above which an interval is too wide to confirm a number.
+    Too much is 0 where the number is a ``difference``, as then there would be no effect, and more than ``arm`` on
+    either side of its middle.
     """
     if not value.low <= paper <= value.high:
         return FAILS

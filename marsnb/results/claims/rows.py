@@ -8,16 +8,14 @@ from scipy import stats
 
 from marsnb import recipes
 from marsnb.results.claims.evidence import Evidence, metric_of, name_of, paired, paper_of, printed
-from marsnb.results.claims.model import UNTESTED, Claim, Part, Untested, equals, inside, part_of
+from marsnb.results.claims.model import UNTESTED, Claim, Pair, Part, Untested, equals, inside, part_of
 from marsnb.results.intervals import COVERAGE, PERCENT, Value, over_seeds
 from marsnb.results.ranks import PAPER_RUNS
 
 Terms = tuple[str, ...]
-Pair = tuple[str, str]
 RUNS_ARM = float(stats.t.ppf((1 + COVERAGE) / 2, PAPER_RUNS - 1)) / sqrt(PAPER_RUNS)
 """Half the 95 % interval of a mean of the paper's runs, in their standard deviations."""
-POINT = 1.0
-"""Half an interval that is narrow enough where the paper prints no spread: a point, or a class."""
+POINT = 1.0  # half an interval that is narrow enough where the paper prints no spread: a point, or a class
 
 
 def _paper_gain(pair: Terms, metric: str) -> float | None:

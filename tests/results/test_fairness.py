@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from marsnb import results
-from marsnb.training.fairness import fairness
+from marsnb.results.costs import fairness
 from marsnb.training.spec import row_runs
 
 

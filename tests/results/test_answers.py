@@ -8,8 +8,8 @@ import pytest
 
 from marsnb import cli, paths, results
 from marsnb.errors import DataError
+from marsnb.results.images import keep_answers
 from marsnb.training import ledger
-from marsnb.training.answers import keep_answers
 from marsnb.training.spec import row_runs
 
 TERRAINS = ("soil", "sand")
