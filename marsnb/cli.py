@@ -224,9 +224,7 @@ def site(
 
 
 @app.command()
-def readme(
-    check: Annotated[bool, typer.Option("--check", help="Only say whether it is up to date.")] = False,
-) -> None:
+def readme(check: Annotated[bool, typer.Option("--check", help="Only say whether it is up to date.")] = False) -> None:
     """Rewrite the generated part of README.md, with the notebooks' times as measured last on this machine."""
     from marsnb.readme import take_times, update
 

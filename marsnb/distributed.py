@@ -48,8 +48,7 @@ def summed(x: Tensor) -> Tensor:
 def share_of(count: Tensor) -> Tensor:
     """What a process divides a sum by, so that the mean over processes is the sum of all divided by their count.
 
-    Args:
-        count: of this process's own items, int64; a count of 0 over all processes is taken as 1.
+    ``count`` is of this process's own items, int64; 0 over all processes is taken as 1.
     """
     return summed(count).clamp_min(1) / size() if size() > 1 else count.clamp_min(1)
 
@@ -60,14 +59,9 @@ def averaged(values: Tensor) -> Tensor:
 
 
 def gathered(rows: Tensor, *, even: bool = False) -> Tensor:
-    """The rows of all processes in the order of the ranks, with their gradient.
+    """The rows of all processes, ``(N, ...)`` each, in the order of the ranks and with their gradient.
 
-    Args:
-        rows: this process's own.
-        even: whether every process has as many; otherwise the numbers are exchanged first, and waited for.
-
-    Shape:
-        ``rows``: ``(N, ...)``; the result: ``(sum of N, ...)``.
+    Where they are not ``even``, as many of each process, their numbers are exchanged first, and waited for.
     """
     if size() == 1:
         return rows

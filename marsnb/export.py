@@ -30,18 +30,13 @@ def facts(model: Model) -> dict[str, str]:
 
 
 def export(model: Model, path: Path, kind: str) -> Path:
-    """Write a model for use elsewhere.
+    """Write a model for use elsewhere: its file's path.
 
-    Args:
-        model: see ``load_model``.
-        path: of the file.
-        kind: ``onnx``, from images to class probabilities, batch size free; or ``safetensors``, weights alone.
-
-    Returns:
-        ``path``.
+    As ``onnx`` it goes from images to class probabilities, batch size free; as ``safetensors`` it is weights alone.
 
     Raises:
-        DataError: an unknown format, or the packages of the extra ``export`` are missing.
+        DataError: an unknown format.
+        MarsnbError: the packages of the extra ``export`` are missing.
     """
     if kind not in FORMATS:
         raise DataError(f"unknown format {kind!r}; known: {', '.join(FORMATS)}")

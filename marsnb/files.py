@@ -13,24 +13,19 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import psutil
 from filelock import FileLock, Timeout
 
 from marsnb.errors import DataError, MarsnbError
 
-LEFT_ALONE = 3600.0
-"""Seconds: what was written to more recently may still be in the making, maybe on another machine."""
+LEFT_ALONE = 3600.0  # seconds: what was written to more recently may still be in the making, maybe on another machine
 
 
 def write_whole(path: Path, content: str | bytes, *, sync: bool = True) -> Path:
-    """Write a file under a temporary name and rename it, so that no reader ever sees half of it.
+    """Write text (UTF-8, line ends as given) or bytes under a temporary name and rename it: nobody ever reads half.
 
-    Args:
-        path: the file; its folder is made if need be.
-        content: text (UTF-8, line ends as given) or bytes.
-        sync: whether to wait for the disk, so that not even a power cut leaves half of it; slow for thousands of files.
-
-    Returns:
-        ``path``.
+    The folder is made if need be, and the path returned. To ``sync`` is to wait for the disk, so that not even a power
+    cut leaves half of it; slow for thousands of files.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # named after the process, so that what it leaves behind when it is killed can be told from what is being written
@@ -51,12 +46,7 @@ def write_whole(path: Path, content: str | bytes, *, sync: bool = True) -> Path:
 
 
 def read_table(path: Path, columns: Iterable[str] = (), **options: Any) -> Any:
-    """A CSV file that was written whole, as a data frame.
-
-    Args:
-        path: the file.
-        columns: that it must have.
-        options: of ``pandas.read_csv``.
+    """A CSV file that was written whole, as a data frame; it must have ``columns``.
 
     Raises:
         DataError: it was cut off, or is something else.
@@ -77,9 +67,7 @@ def read_table(path: Path, columns: Iterable[str] = (), **options: Any) -> Any:
 def locked(path: Path, notice: str = "") -> Iterator[None]:
     """Hold a lock file, waiting for it if need be; the system lets it go when the process ends, however it ends.
 
-    Args:
-        path: the file; it is made where there is none.
-        notice: said on standard error, once, if another process holds it.
+    Where another process holds it, ``notice`` is said on standard error, once.
 
     Raises:
         MarsnbError: the folder's disk has no locks, as some network disks.
@@ -106,40 +94,20 @@ def locked(path: Path, notice: str = "") -> Iterator[None]:
 def clear_left_behind(
     folder: Path, patterns: Iterable[str] = ("*.partial", ".*.partial"), *, age: float = LEFT_ALONE
 ) -> list[Path]:
-    """Remove what killed processes left of the files that they were writing.
+    """Remove what killed processes left of the files, or folders, that they were writing, and return it.
 
-    A file is left alone while its last change is no hour ago, or if the process that its name ends with before the
-    ending (``<name>.<number>.partial``) runs on this machine.
-
-    Args:
-        folder: where to look, not into its subfolders; it may be missing.
-        patterns: names of such files, or folders.
-        age: seconds since the last change; less where no other machine writes into the folder.
-
-    Returns:
-        What was removed.
+    A file is left alone while its last change is less than ``age`` seconds ago (less than an hour where other machines
+    may write into the folder), or if the process that its name ends with before the ending
+    (``<name>.<number>.partial``) runs on this machine.
     """
     cleared = []
     for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):
         try:
-            if time.time() - path.stat().st_mtime < age or _is_running(path):
+            writer = re.search(r"\.(\d{1,9})\.\w+$", path.name)
+            if time.time() - path.stat().st_mtime < age or (writer and psutil.pid_exists(int(writer[1]))):
                 continue
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         except OSError:
             continue  # another process was quicker, or it is not ours: it does no harm
         cleared.append(path)
     return cleared
-
-
-def _is_running(path: Path) -> bool:
-    """Whether the process in a file's name runs here; on Windows that cannot be asked without harm."""
-    number = re.search(r"\.(\d+)\.\w+$", path.name)
-    if number is None or os.name != "posix":
-        return False
-    try:
-        os.kill(int(number[1]), 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True

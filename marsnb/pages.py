@@ -8,8 +8,7 @@ from typing import Any
 
 from marsnb import paths, readme, recipes, reproduce
 
-SHOWN = "lite"
-"""The profile whose copies are the notebooks' pages, and whose numbers are the results."""
+SHOWN = "lite"  # the profile whose copies are the notebooks' pages, and whose numbers are the results
 
 
 def parts(others: Sequence[str]) -> dict[str, Callable[[], str]]:
@@ -17,7 +16,7 @@ def parts(others: Sequence[str]) -> dict[str, Callable[[], str]]:
     named: dict[str, Callable[[], str]] = {
         "notebooks": lambda: readme.notebook_table("../notebooks"),
         "methods": readme.method_table,
-        "profiles": lambda: _profile_toctree(others),
+        "profiles": lambda: _toctree("Other profiles", [f"{profile}/index" for profile in others]),
         "more-notebooks": _more_notebooks,
         "tables": _tables,
         "claims": _claims,
@@ -29,20 +28,16 @@ def parts(others: Sequence[str]) -> dict[str, Callable[[], str]]:
     return named
 
 
-def _profile_toctree(others: Sequence[str]) -> str:
-    entries = [f"{profile}/index" for profile in others]
-    return _toctree("Other profiles", entries) if entries else ""
-
-
 def _more_notebooks() -> str:
     """A part of the navigation for notebooks that the front page does not name."""
     front = (paths.docs() / "index.md").read_text(encoding="utf-8")
     entries = [f"notebooks/{path.stem}" for path in reproduce.sources() if f"notebooks/{path.stem}\n" not in front]
-    return _toctree("More notebooks", entries) if entries else ""
+    return _toctree("More notebooks", entries)
 
 
 def _toctree(caption: str, entries: Sequence[str]) -> str:
-    return "\n".join((":::{toctree}", ":hidden:", f":caption: {caption}", "", *entries, ":::", ""))
+    lines = (":::{toctree}", ":hidden:", f":caption: {caption}", "", *entries, ":::", "")
+    return "\n".join(lines) if entries else ""
 
 
 def _tables() -> str:
@@ -78,14 +73,7 @@ def _measured(key: str) -> str:
 
 
 def _side_by_side(texts: Any) -> Any:
-    """A table of several metrics as wide as a page: a column for each, mIoU first.
-
-    Args:
-        texts: what `results.readable` gives.
-
-    Returns:
-        The table with the paper's number, the measured one and their distance in one cell.
-    """
+    """A table of several metrics as wide as a page: the three numbers of a metric in one cell, mIoU first."""
     metrics = dict.fromkeys(name.partition(", ")[0] for name in texts if ", " in name)
     columns = {}
     for metric in sorted(metrics, key=lambda name: name != "mIoU"):
@@ -110,8 +98,7 @@ def _noted(texts: Any) -> tuple[Any, str]:
     return found, "  \n".join(f"<sup>{number}</sup> {note}" for note, number in notes.items())
 
 
-WORDS = ("Category", "Method")
-"""Columns of a table that hold words; the others are numbers, which stay on one line."""
+WORDS = ("Category", "Method")  # columns of a table that hold words; the others are numbers, which stay on one line
 
 
 def _pipes(texts: Any) -> str:

@@ -1,9 +1,8 @@
 """The only place that knows a folder.
 
 ``MARSNB_DATA`` names the folder of data sets, ``MARSNB_RUNS`` the one of checkpoints, predictions and caches,
-``MARSNB_FIGURES`` the one of everything generated and kept (tests use it), ``MARSNB_BUILD`` the one of executed
-notebooks and the site.
-All are read at each call, so that a test or a notebook may set them after the import.
+``MARSNB_FIGURES`` the one of everything generated and kept, ``MARSNB_BUILD`` the one of executed notebooks and the
+site. All are read at each call, so that a test or a notebook may set them after the import.
 """
 
 import os

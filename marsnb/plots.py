@@ -56,12 +56,8 @@ def stamp(fig: Figure) -> None:
 def save(fig: Figure, stem: str, profile: str, frame: pd.DataFrame, images: bool = False) -> None:
     """Write ``stem.csv``, ``stem.png`` and ``stem.svg``, each whole or not at all; the figure stays open to be shown.
 
-    Args:
-        fig: the figure; it is stamped where the profile's images are generated.
-        stem: name of the three files.
-        profile: name of the profile.
-        frame: the numbers it was drawn from.
-        images: whether it shows images of a data set: those go to a folder that git ignores.
+    It is stamped where the profile's images are generated. The ``frame`` has the numbers it was drawn from. If it shows
+    ``images`` of a data set, the files go to a folder that git ignores.
     """
     if synthetic(profile):
         stamp(fig)
@@ -233,13 +229,9 @@ def _keys(frame: pd.DataFrame, hue: str, kinds: Sequence[str]) -> list[Line2D]:
 def grid(
     rows: Mapping[str, Sequence[NDArray]], titles: Sequence[str] = (), *, size: float = 1.7, title: str = ""
 ) -> Figure:
-    """Draw images in lines and columns.
+    """Draw images, ``(H, W)`` grey or ``(H, W, 3)``, uint8 or 0 to 1, in lines with a name and columns with titles.
 
-    Args:
-        rows: name of each line and its images, ``(H, W)`` grey or ``(H, W, 3)``, uint8 or 0 to 1.
-        titles: over the columns; they may break into lines.
-        size: of an image, inches.
-        title: of the figure.
+    Titles may break into lines; ``size`` is an image's, inches.
     """
     across = max(map(len, rows.values()))
     fig, axes = plt.subplots(
@@ -263,8 +255,7 @@ def grid(
 def stretched(image: NDArray) -> NDArray[np.float64]:
     """An image in grey with its darkest and brightest hundredth cut off: much of Navcam is dark.
 
-    Shape:
-        Input: ``(H, W, 1)`` or ``(H, W, 3)``, uint8. Output: ``(H, W)``, 0 to 1.
+    From ``(H, W, 1)`` or ``(H, W, 3)``, uint8, to ``(H, W)``, 0 to 1.
     """
     grey = image.mean(axis=-1)
     low, high = np.percentile(grey, (1, 99))
@@ -274,12 +265,8 @@ def stretched(image: NDArray) -> NDArray[np.float64]:
 def paint(image: NDArray, mask: NDArray) -> NDArray[np.float64]:
     """An image under the colours of its labels; where it has none it stays grey under dark and light stripes.
 
-    Args:
-        image: ``(H, W, 1)`` or ``(H, W, 3)``, uint8.
-        mask: ``(H, W)``, codes 0 .. 3 in the order of ``TERRAIN``; any other is no label.
-
-    Shape:
-        Output: ``(H, W, 3)``, 0 to 1.
+    From the image, ``(H, W, 1)`` or ``(H, W, 3)``, uint8, and its mask, ``(H, W)``, codes 0 .. 3 in the order of
+    ``TERRAIN`` (any other is no label), to ``(H, W, 3)``, 0 to 1.
     """
     grey = 0.15 + 0.85 * stretched(image)[..., None]  # (H, W, 1); no colour turns black
     table = np.zeros((256, 3))

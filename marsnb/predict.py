@@ -1,8 +1,8 @@
 """A trained model on images of one's own: classes with their probabilities, or masks, overlays and shares of area."""
 
 import csv
+import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 from typing import Any
@@ -22,21 +22,11 @@ from marsnb.data.arrays import to_images, to_unit
 from marsnb.errors import DataError
 from marsnb.training.load import Model
 
-BATCH = 16
-"""Images per forward pass."""
-LOW = 0.5
-"""Confidence of the first class below which an answer is flagged."""
+BATCH = 16  # images per forward pass
+LOW = 0.5  # confidence of the first class below which an answer is flagged
 TOP = 3
 COLOURS = ((204, 121, 167), (0, 114, 178), (240, 228, 66), (213, 94, 0), (0, 158, 115), (86, 180, 233), (230, 159, 0))
 STRENGTH = 0.45
-
-
-@dataclass(frozen=True)
-class Broken:
-    """A file that could not be read, and why."""
-
-    path: Path
-    why: str
 
 
 def image_paths(names: Sequence[str]) -> list[Path]:
@@ -62,67 +52,63 @@ def image_paths(names: Sequence[str]) -> list[Path]:
 
 def stems(files: Sequence[Path]) -> dict[Path, str]:
     """A name for what is written of each file: its own without the ending, numbered where two would be alike."""
-    found: dict[Path, str] = {}
-    taken: set[str] = set()
+    found: dict[str, Path] = {}
     for path in files:
-        stem, number = path.stem, 1
-        while stem in taken:
-            number += 1
-            stem = f"{path.stem}-{number}"
-        taken.add(stem)
-        found[path] = stem
-    return found
+        names = itertools.chain([path.stem], (f"{path.stem}-{number}" for number in itertools.count(2)))
+        found[next(name for name in names if name not in found)] = path
+    return {path: name for name, path in found.items()}
 
 
-def read_image(path: Path, size: int) -> tuple[NDArray[np.uint8], PilImage.Image] | Broken:
-    """An image squashed to ``size`` x ``size`` as in training, RGB, and as it is; 16-bit grey is brought to 8 bits."""
+def read_image(path: Path, size: int) -> tuple[NDArray[np.uint8], PilImage.Image]:
+    """An image squashed to ``size`` x ``size`` as in training, RGB, and as it is; 16-bit grey is brought to 8 bits.
+
+    Raises:
+        DataError: why it cannot be read.
+    """
     try:
         with path.open("rb") as stream:
             image = eight_bits(PilImage.open(stream)).convert("RGB")
             return np.array(image.resize((size, size), PilImage.Resampling.BILINEAR)), image
     except UnidentifiedImageError:
-        return Broken(path, "no image of a kind that is known")
+        raise DataError("no image of a kind that is known") from None
     except (OSError, SyntaxError, ValueError, PilImage.DecompressionBombError) as error:
-        return Broken(path, " ".join(str(error).split()) or type(error).__name__)
+        raise DataError(" ".join(str(error).split()) or type(error).__name__) from None
 
 
-def _batches(files: Sequence[Path], size: int, broken: list[Broken]) -> Iterator[tuple[list[Path], Tensor, list[Any]]]:
+def _batches(files: Sequence[Path], size: int, broken: list[str]) -> Iterator[tuple[list[Path], Tensor, list[Any]]]:
     """Read images in batches; never more than one batch of them is in memory."""
     for start in range(0, len(files), BATCH):
-        good, small, whole = [], [], []
+        read = {}
         for path in files[start : start + BATCH]:
-            read = read_image(path, size)
-            if isinstance(read, Broken):
-                broken.append(read)
-                continue
-            good.append(path)
-            small.append(read[0])
-            whole.append(read[1])
-        if good:
-            yield good, to_unit(to_images(np.stack(small))).contiguous(memory_format=torch.channels_last), whole
+            try:
+                read[path] = read_image(path, size)
+            except DataError as error:
+                broken.append(f"{path} ({error})")
+        if read:
+            small, whole = zip(*read.values(), strict=True)
+            images = to_unit(to_images(np.stack(small))).contiguous(memory_format=torch.channels_last)
+            yield list(read), images, list(whole)
 
 
 def predict(model: Model, names: Sequence[str], out: Path, *, low: float = LOW, quiet: bool = False) -> Path:
-    """Predict for images and write what was found.
+    """Predict for images and write what was found into the folder ``out``; returns the CSV.
+
+    Of a classifier that is ``classes.csv``: file, the three most probable classes with their probabilities, and whether
+    the first is below ``low``. Of a segmenter it is ``areas.csv``, each class's share of the image, and for each image
+    ``NAME_mask.png`` with the data set's codes at the image's own size and ``NAME_overlay.png`` with a legend.
 
     Args:
         model: see ``load_model``.
         names: files, folders or patterns.
-        out: a folder. Of a classifier it gets ``classes.csv``: file, the three most probable classes with their
-            probabilities, and whether the first is below ``low``. Of a segmenter ``areas.csv``, each class's share of
-            the image, and for each image ``NAME_mask.png`` with the data set's codes at the image's own size and
-            ``NAME_overlay.png`` with a legend.
+        out: a folder.
         low: probability below which an answer is flagged.
         quiet: show no progress.
-
-    Returns:
-        The CSV.
 
     Raises:
         DataError: nothing is there to read, or some files could not be read; the others are then done all the same.
     """
     files = image_paths(names)
-    broken: list[Broken] = []
+    broken: list[str] = []
     out.mkdir(parents=True, exist_ok=True)
     segments, written_as = model.spec.task == "segmentation", stems(files)
     table = out / ("areas.csv" if segments else "classes.csv")
@@ -132,10 +118,8 @@ def predict(model: Model, names: Sequence[str], out: Path, *, low: float = LOW, 
         with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file, torch.inference_mode():
             lines = csv.writer(file, lineterminator="\n")
             lines.writerow(_heading(model))
-            batches = _batches(files, model.spec.image_size, broken)
-            steps = -(-len(files) // BATCH)
-            console = Console(stderr=True)
-            quiet = quiet or not console.is_terminal
+            batches, console = _batches(files, model.spec.image_size, broken), Console(stderr=True)
+            steps, quiet = -(-len(files) // BATCH), quiet or not console.is_terminal
             bar = track(batches, "images", total=steps, console=console, transient=True, disable=quiet)
             for paths, images, whole in bar:
                 lines.writerows(
@@ -145,7 +129,7 @@ def predict(model: Model, names: Sequence[str], out: Path, *, low: float = LOW, 
     finally:
         partial.unlink(missing_ok=True)
     if broken:
-        some = "; ".join(f"{b.path} ({b.why})" for b in broken[:5]) + ("; ..." if len(broken) > 5 else "")
+        some = "; ".join(broken[:5]) + ("; ..." if len(broken) > 5 else "")
         raise DataError(f"{len(broken)} of {len(files)} files could not be read: {some}; the others are in {table}")
     return table
 
@@ -183,13 +167,7 @@ def _masks(
 
 
 def overlay(image: PilImage.Image, mask: NDArray[np.uint8], class_names: Sequence[str]) -> PilImage.Image:
-    """An image with each class's colour over it, and a legend below.
-
-    Args:
-        image: RGB.
-        mask: class of each pixel, ``(H, W)``.
-        class_names: in the order of the codes.
-    """
+    """An RGB image with each class's colour over it, ``mask`` its codes, ``(H, W)``, and a legend below."""
     colours = np.array(COLOURS)[np.arange(len(class_names)) % len(COLOURS)]
     painted = (1 - STRENGTH) * np.asarray(image.convert("RGB")) + STRENGTH * colours[mask]  # (H, W, 3)
     edge = max(14, image.height // 24)

@@ -13,18 +13,16 @@ from contextlib import contextmanager
 from multiprocessing import parent_process
 from pathlib import Path
 
+import psutil
+
 from marsnb.files import clear_left_behind
 
-DAY = 86400.0
-"""Seconds."""
-STOPPED = 130
-"""Exit code of a process that Ctrl-C ended."""
+DAY = 86400.0  # seconds
+STOPPED = 130  # exit code of a process that Ctrl-C ended
 
 
 def kill(pid: int) -> None:
     """Kill a process and all that it started, those in sessions of their own included."""
-    import psutil
-
     with contextlib.suppress(psutil.NoSuchProcess):
         first = psutil.Process(pid)
         for one in (*first.children(recursive=True), first):
@@ -35,8 +33,7 @@ def kill(pid: int) -> None:
 def end_with_parent(parent: int | None = None) -> None:
     """End this process, and all that it started, soon after the process that started it was killed.
 
-    Args:
-        parent: its number, where it may have been killed before this call.
+    That one's number is ``parent``, where it may have been killed before this call.
     """
     forked = None if parent else parent_process()  # a fork's parent is the server of forks
     parent = parent or os.getppid()
@@ -94,12 +91,7 @@ def temporary_folder() -> Iterator[Path]:
 
 
 class Processes:
-    """Processes that run now, by name; leaving the context kills those that still do.
-
-    Args:
-        environment: of all of them.
-        folder: that they run in.
-    """
+    """Processes that run now, by name, in one environment and folder; leaving the context kills those that still do."""
 
     def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
         self.environment, self.folder = dict(environment), folder
@@ -108,10 +100,7 @@ class Processes:
     def start(self, name: str, command: Sequence[str], errors: Path) -> None:
         """Begin one, in a session of its own: a terminal's Ctrl-C reaches the command that started it alone.
 
-        Args:
-            name: that `ended` gives back.
-            command: with its arguments.
-            errors: file that gets its standard error.
+        Its standard error goes to the file ``errors``.
         """
         with errors.open("wb") as file:
             self.running[name] = subprocess.Popen(

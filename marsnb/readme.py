@@ -5,6 +5,9 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import nbformat
+import pandas as pd
+
 from marsnb import paths, recipes, reproduce, times
 from marsnb.errors import MarsnbError
 from marsnb.files import write_whole
@@ -15,8 +18,6 @@ BEGINS = re.compile(r"^<!-- generated:", re.MULTILINE)
 
 def title_of(notebook: Path) -> str:
     """The first heading of a notebook, without its ``#``."""
-    import nbformat
-
     for cell in nbformat.read(notebook, as_version=4).cells:
         if cell.cell_type == "markdown":
             for line in cell.source.splitlines():
@@ -27,16 +28,13 @@ def title_of(notebook: Path) -> str:
 
 def from_paper(notebook: Path) -> str:
     """What of the paper a notebook shows, as its metadata has it."""
-    import nbformat
-
     return str(nbformat.read(notebook, as_version=4).metadata.get("marsnb", {}).get("paper", ""))
 
 
 def notebook_table(folder: str = "notebooks") -> str:
     """Table of the notebooks: title, what of the paper, and time per profile as docs/times.csv has it.
 
-    Args:
-        folder: of the notebooks, as seen from the page that gets the table.
+    Its links lead to the ``folder`` of the notebooks, as seen from the page that gets the table.
     """
     kept = times.committed_times()
     scales = [name for name in ("smoke", "lite", "paper") if (kept["profile"] == name).any()]
@@ -64,12 +62,7 @@ def method_table() -> str:
 
 
 def fill(text: str, parts: Mapping[str, Callable[[], str]], name: str) -> str:
-    """A page with its generated parts written anew.
-
-    Args:
-        text: of the page.
-        parts: what makes each part.
-        name: of the page, for messages.
+    """A page with its generated parts written anew; messages call it ``name``.
 
     Raises:
         MarsnbError: a part has a name that nothing generates, or has no end.
@@ -86,14 +79,7 @@ def fill(text: str, parts: Mapping[str, Callable[[], str]], name: str) -> str:
 
 
 def update(path: Path, *, check: bool = False) -> bool:
-    """Bring the generated parts of a README up to date: the tables of notebooks and of methods.
-
-    Args:
-        path: the Markdown file.
-        check: write nothing, only compare.
-
-    Returns:
-        Whether it was out of date.
+    """Bring the tables of notebooks and of methods in a README up to date, or only ``check``; whether it was not.
 
     Raises:
         MarsnbError: as `fill` does.
@@ -107,11 +93,8 @@ def update(path: Path, *, check: bool = False) -> bool:
 
 def take_times() -> None:
     """Enter the times of the last reproduction on this machine in docs/times.csv."""
-    import pandas as pd
-
-    frames = [times.committed_times()]
-    for profile in recipes.profiles():
-        frames.append(times.own_times(profile).assign(profile=profile))
+    own = (times.own_times(profile).assign(profile=profile) for profile in recipes.profiles())
+    frames = [times.committed_times(), *own]
     found = pd.concat([frame for frame in frames if len(frame)] or frames)
     stems = {path.stem for path in reproduce.sources()}
     found = found[found["notebook"].isin(stems)].drop_duplicates(["profile", "notebook"], keep="last")

@@ -12,19 +12,16 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Names of one kind of thing, each defined in a file of its own under ``package``.
+    """Names of one kind of thing (``"method"``), each defined in a file of its own under a package, given dotted.
 
-    Args:
-        kind: what an entry is called in messages, e.g. ``"method"``.
-        package: dotted name of the package whose modules register entries. Modules whose name begins with ``_`` are not
-            imported. A module that fails to import raises; it is never skipped.
+    Modules whose name begins with ``_`` are not imported. One that fails to import raises; it is never skipped.
     """
 
     def __init__(self, kind: str, package: str) -> None:
         self.kind = kind
         self.package = package
         self._entries: dict[str, T] = {}
-        self._filled = False
+        self._complete = False
 
     def register(self, name: str) -> Callable[[T], T]:
         """Decorator that enters an object under ``name``; a name taken already raises ``RecipeError``."""
@@ -37,31 +34,27 @@ class Registry(Generic[T]):
 
         return enter
 
-    def _fill(self) -> None:
-        if self._filled:
-            return
-        package = importlib.import_module(self.package)
-        for module in pkgutil.iter_modules(package.__path__):
-            if not module.name.startswith("_"):
-                importlib.import_module(f"{self.package}.{module.name}")
-        self._filled = True
+    def _filled(self) -> dict[str, T]:
+        if not self._complete:
+            package = importlib.import_module(self.package)
+            for module in pkgutil.iter_modules(package.__path__):
+                if not module.name.startswith("_"):
+                    importlib.import_module(f"{self.package}.{module.name}")
+            self._complete = True
+        return self._entries
 
     def __getitem__(self, name: str) -> T:
-        self._fill()
-        if name not in self._entries:
+        if name not in self:
             close = get_close_matches(name, self._entries, n=1)
             hint = f" (did you mean {close[0]!r}?)" if close else ""
             raise RecipeError(f"unknown {self.kind} {name!r}{hint}; known: {', '.join(sorted(self._entries))}")
         return self._entries[name]
 
     def __contains__(self, name: object) -> bool:
-        self._fill()
-        return name in self._entries
+        return name in self._filled()
 
     def __iter__(self) -> Iterator[str]:
-        self._fill()
-        return iter(sorted(self._entries))
+        return iter(sorted(self._filled()))
 
     def __len__(self) -> int:
-        self._fill()
-        return len(self._entries)
+        return len(self._filled())

@@ -14,17 +14,15 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-from marsnb import paths
+from marsnb import forked, paths
 from marsnb.errors import NoDataError, NotebookError
 from marsnb.files import write_whole
-from marsnb.forked import AVAILABLE, Forked, compiled
 from marsnb.processes import Processes, end_with_parent, stoppable, temporary_folder
 from marsnb.times import cores, duration, gpu, keep_times, times
 
 KERNEL = "marsnb-this-python"
 QUIET = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore::UserWarning:zmq"}
-MANY = 5
-"""Notebooks from which on the imports of all of them are worth a server that forks each."""
+MANY = 5  # notebooks from which on the imports of all of them are worth a server that forks each
 CLONE = "marsnb runs from a clone, which has the notebooks: in it, pip install -e ."
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _NONE = ("", "none", "null")
@@ -38,12 +36,10 @@ class ParameterError(NotebookError):
 def as_bool(value: Any, default: bool | None = None) -> bool | None:
     """A notebook's switch as true or false, however it was given: papermill's ``-p train false`` gives a text.
 
-    Args:
-        value: ``True``, ``False``, ``None``, 0, 1, or a word such as ``"false"`` or ``"yes"``.
-        default: what ``None`` and ``"none"`` stand for.
+    ``None`` and ``"none"`` stand for ``default``.
 
     Raises:
-        NotebookError: anything else.
+        NotebookError: it is no word such as ``"false"`` or ``"yes"``, nor 0 or 1.
     """
     word = str(value).strip().lower()
     if value is None or word in _NONE:
@@ -54,10 +50,7 @@ def as_bool(value: Any, default: bool | None = None) -> bool | None:
 
 
 def sources(only: Sequence[str] | None = None) -> list[Path]:
-    """The notebooks in order.
-
-    Args:
-        only: how the names to keep begin (``"07"``, ``"07_table_4"``); all by default.
+    """The notebooks in order; ``only`` those whose names begin so (``"07"``, ``"07_table_4"``).
 
     Raises:
         NotebookError: there are none here, or one of ``only`` is no notebook.
@@ -135,9 +128,7 @@ def _environment(folder: Path, jobs: int, forks: bool = False) -> dict[str, str]
     quiet = ["--log-level=CRITICAL"]
     overrides: dict[str, Any] = {"display_name": "marsnb"}
     if forks:
-        from marsnb.kernels import NAME
-
-        overrides["metadata"] = {"kernel_provisioner": {"provisioner_name": NAME}}
+        overrides["metadata"] = {"kernel_provisioner": {"provisioner_name": forked.KERNEL}}
     write_kernel_spec(str(folder / "kernels" / KERNEL), overrides=overrides, extra_arguments=quiet)
     search = os.pathsep.join(filter(None, [str(folder), os.environ.get("JUPYTER_PATH", "")]))
     absolute = {v: str(Path(os.environ[v]).expanduser().resolve()) for v in paths.FOLDERS if os.environ.get(v)}
@@ -218,8 +209,7 @@ def reproduce(
         Path of the folder of executed notebooks, of the last profile.
 
     Raises:
-        NotebookError: a parameter that a notebook does not have (before anything runs), or, once all have run, the ones
-            that failed.
+        NotebookError: a parameter that a notebook does not have (before anything runs), or the ones that failed.
     """
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -233,14 +223,12 @@ def reproduce(
     if "profile" in given:
         raise ParameterError("the profile is no parameter among others: give it as --profile")
     first, *rest = sources(only)  # the first of them sums up what the others write
-    known = {p: dict(zip(times(p)["notebook"], times(p)["seconds"], strict=True)) for p in names}
-    chosen = {}
+    chosen, waiting, taken = {}, {}, dict[tuple[str, Path], float]()
     for profile in names:  # the longest first, so that none is left alone at the end
-        order = sorted(rest, key=lambda path: -known[profile].get(path.stem, 0.0))
-        for path in (*order, first):
+        known = times(profile).set_index("notebook")["seconds"]
+        for path in (*sorted(rest, key=lambda path: -known.get(path.stem, 0.0)), first):
             chosen[profile, path] = checked_parameters(path, {"profile": profile, **given})
-    waiting = {(p, path.stem): known[p].get(path.stem) for p, path in chosen}
-    taken: dict[str, dict[str, float]] = {p: {} for p in names}
+            waiting[profile, path] = known.get(path.stem)
     failures: list[str] = []
     without: dict[str, list[str]] = {}  # data set: notebooks that need it
     columns, start = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()), time.monotonic()
@@ -254,37 +242,28 @@ def reproduce(
             elif lacks:
                 without.setdefault(lacks, []).append(path.stem)
             else:
-                taken[profile][path.stem] = seconds
-            del waiting[profile, path.stem]
-            state = _so_far(time.monotonic() - start, len(chosen), waiting, taken, jobs)
+                taken[profile, path] = seconds
+            del waiting[profile, path]
+            state = _so_far(time.monotonic() - start, len(chosen), list(waiting.values()), list(taken.values()), jobs)
             label = path.stem if len(names) == 1 else f"{profile} {path.stem}"
             how = "failed" if error else "needs images" if lacks else duration(seconds)
             progress.console.print(f"{label}: {how} ({state})", highlight=False)
             progress.update(task, advance=1, description=f"{len(chosen) - len(waiting)} of {len(chosen)} notebooks")
         for lacks, stems in without.items():
-            progress.console.print(
-                f"not drawn: {', '.join(stems)}: {lacks}", highlight=False, markup=False, soft_wrap=True
-            )
-    if not given:
-        for profile, found in taken.items():
-            if found:
-                keep_times(profile, found)
+            said = f"not drawn: {', '.join(stems)}: {lacks}"
+            progress.console.print(said, highlight=False, markup=False, soft_wrap=True)
+    for profile in names if not given else ():
+        keep_times(profile, {path.stem: seconds for (of, path), seconds in taken.items() if of == profile})
     if failures:
         raise NotebookError("; ".join(sorted(failures)))
     return paths.build(names[-1])
 
 
-def _so_far(
-    passed: float, total: int, waiting: Mapping[Any, float | None], taken: Mapping[str, Mapping[str, float]], jobs: int
-) -> str:
-    """How many are done, the time so far and about the time to go.
-
-    A notebook whose time is not known takes as long as the mean of those that have ended.
-    """
+def _so_far(passed: float, total: int, waiting: Sequence[float | None], ended: Sequence[float], jobs: int) -> str:
+    """How many are done, the time so far and about the time to go: a time that is not known is the others' mean."""
     said = f"{total - len(waiting)} of {total}, {duration(passed)} so far"
-    ended = [seconds for found in taken.values() for seconds in found.values()]
     mean = sum(ended) / len(ended) if ended else 0.0
-    to_go = sum(mean if seconds is None else seconds for seconds in waiting.values()) / jobs
+    to_go = sum(mean if seconds is None else seconds for seconds in waiting) / jobs
     return f"{said}, about {duration(to_go)} to go" if waiting and to_go else said
 
 
@@ -293,12 +272,13 @@ def _run(
 ) -> Generator[tuple[str, Path, float, str, str], None, None]:
     """Execute notebooks, some beside each other; each with its seconds and what went wrong as soon as it has ended."""
     waiting, by_name = list(chosen), {f"{profile}/{path.stem}": (profile, path) for profile, path in chosen}
-    forks = AVAILABLE and len(chosen) >= MANY and gpu() is None  # a library may have asked for the GPU before the fork
-    kind = Forked if forks else Processes
+    # a library may have asked for the GPU before the fork
+    forks = forked.AVAILABLE and len(chosen) >= MANY and gpu() is None
+    kind = forked.Forked if forks else Processes
     with ExitStack() as stack:
         folder = stack.enter_context(temporary_folder())
         environment = _environment(folder, jobs, forks)
-        if forks and jobs > 1 and not compiled():
+        if forks and jobs > 1 and not forked.compiled():
             helper = stack.enter_context(Processes(environment, paths.ROOT))
             helper.start("imports", [sys.executable, "-m", "marsnb.preloaded"], errors=folder / "imports.txt")
         processes = stack.enter_context(kind(environment, paths.ROOT))
@@ -325,10 +305,8 @@ def _run(
 
 
 if __name__ == "__main__":
-    from marsnb import kernels
-
     _path, _folder, _parameters = json.loads(sys.argv[1])
-    kernels.hold(Path(_folder) / "kernel.txt")
+    forked.hold(Path(_folder) / "kernel.txt")
     end_with_parent()
     _execute(Path(_path), Path(_folder), _parameters)
-    kernels.release()
+    forked.release()

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+import nbformat
+
 from marsnb import pages, paths, readme, recipes, reproduce
 from marsnb.errors import MarsnbError
 from marsnb.files import write_whole
@@ -64,10 +66,7 @@ def outdated(profile: str = SHOWN) -> list[str]:
 
 
 def build() -> Path:
-    """Stage the pages and build them; what did not change since the last time is not built again.
-
-    Returns:
-        Path of the front page.
+    """Stage the pages and build them, only what changed since the last time; the path of the front page.
 
     Raises:
         MarsnbError: Sphinx is not installed, or it has a warning.
@@ -87,11 +86,7 @@ def build() -> Path:
 
 
 def stage() -> Path:
-    """Write the pages that Sphinx reads, each only where it changed.
-
-    Returns:
-        Path of the folder.
-    """
+    """Write the pages that Sphinx reads, each only where it changed, into the folder that is returned."""
     source, made = paths.build("site-source") / "pages", set()
     for name, content in _pages(source):
         path = source / name
@@ -107,16 +102,11 @@ def stage() -> Path:
 
 
 def colab(folder: Path) -> list[Path]:
-    """Write each notebook with a first cell that installs marsnb where it is missing.
-
-    Args:
-        folder: where to.
+    """Write each notebook with a first cell that installs marsnb where it is missing into a folder.
 
     Raises:
         MarsnbError: the repository's address is not known.
     """
-    import nbformat
-
     if not repository():
         raise MarsnbError("git's origin is not on GitHub: set GITHUB_REPOSITORY=owner/name")
     written = []
@@ -170,13 +160,9 @@ def _best(profile: str, stored: Path) -> Path:
 
 def _notebook(profile: str, stored: Path, pictures: set[Path]) -> str:
     """The page of a notebook: its best copy, with a word on what it is where that is not plain."""
-    import nbformat
-
-    from marsnb.recipes import load_profile
-
     best = _best(profile, stored)
     notebook = nbformat.read(best, as_version=4)
-    says, notes = load_profile(profile).says, []
+    says, notes = recipes.load_profile(profile).says, []
     if best.parent.name == "failed":
         notes.append(f":::{{danger}}\nThis notebook failed at `{profile}`: it shows what there was until then.\n:::")
     if best == stored:
@@ -197,11 +183,8 @@ def _notebook(profile: str, stored: Path, pictures: set[Path]) -> str:
 def _linked(text: str, home: Path, at: str, pictures: set[Path]) -> str:
     """A text with its relative links as the site has them.
 
-    Args:
-        text: Markdown.
-        home: folder of the page in the repository, from which its links lead.
-        at: folder of the page on the site.
-        pictures: gets the figures that the text shows.
+    They lead from ``home`` in the repository, and ``at`` is the page's folder on the site; ``pictures`` gets the
+    figures that it shows.
     """
     up = "../" if at else ""
 

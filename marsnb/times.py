@@ -3,23 +3,22 @@
 import os
 from collections.abc import Mapping
 from datetime import date
+from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from marsnb import paths
 from marsnb.files import read_table, write_whole
 
-TIMES = ["notebook", "seconds", "date", "device"]
-"""Columns of the times of one profile."""
+TIMES = ["notebook", "seconds", "date", "device"]  # columns of the times of one profile
 
 
 def times(profile: str) -> Any:
     """Seconds that each notebook took: on this machine where it ran with its own parameters, else as committed.
 
-    Returns:
-        Columns ``notebook, seconds, date, device``.
+    Columns ``notebook, seconds, date, device``.
     """
-    import pandas as pd
-
     kept = committed_times()
     frames = [kept[kept["profile"] == profile][TIMES], own_times(profile)]
     return pd.concat([frame for frame in frames if len(frame)] or frames).drop_duplicates("notebook", keep="last")
@@ -27,24 +26,22 @@ def times(profile: str) -> Any:
 
 def committed_times() -> Any:
     """Those of docs/times.csv, which `marsnb readme` writes: ``profile, notebook, seconds, date, device``."""
-    import pandas as pd
-
-    path = paths.docs() / "times.csv"
-    return read_table(path, ["profile", *TIMES]) if path.is_file() else pd.DataFrame(columns=["profile", *TIMES])
+    return _kept(paths.docs() / "times.csv", ["profile", *TIMES])
 
 
 def own_times(profile: str) -> Any:
     """Those of this machine: ``notebook, seconds, date, device``."""
-    import pandas as pd
+    return _kept(paths.build(profile) / "notebooks.csv", TIMES)
 
-    path = paths.build(profile) / "notebooks.csv"
-    return read_table(path, TIMES) if path.is_file() else pd.DataFrame(columns=TIMES)
+
+def _kept(path: Path, columns: list[str]) -> Any:
+    return read_table(path, columns) if path.is_file() else pd.DataFrame(columns=columns)
 
 
 def keep_times(profile: str, taken: Mapping[str, float]) -> None:
-    """Enter the seconds that notebooks took here."""
-    import pandas as pd
-
+    """Enter the seconds that notebooks took here, if there are any."""
+    if not taken:
+        return
     device = gpu() or f"{cores()} CPU cores"
     new = [[name, round(seconds, 1), date.today().isoformat(), device] for name, seconds in taken.items()]
     old = own_times(profile)

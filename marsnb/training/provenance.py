@@ -12,7 +12,7 @@ from marsnb import paths
 
 ONLY_REPORT = (
     "results", "plots.py", "bench", "teach", "reproduce.py", "processes.py", "times.py", "readme.py", "pages.py",
-    "site.py", "cli.py", "predict.py", "export.py", "forked.py", "kernels.py", "preloaded.py",
+    "site.py", "cli.py", "predict.py", "export.py", "forked.py", "preloaded.py",
 )  # fmt: skip
 """Parts of the package that no number depends on."""
 LIBRARIES = ("torch", "torchvision", "timm", "pytorch-lightning", "kornia")
