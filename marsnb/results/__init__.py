@@ -2,12 +2,12 @@
 
 from marsnb.results.costs import cost_ratios, fairness, method_costs, other_settings
 from marsnb.results.epochs import changes, curves, mean_curves, whole
-from marsnb.results.gains import differences, on_one_processor
+from marsnb.results.gains import differences
 from marsnb.results.images import answers, matrices
 from marsnb.results.intervals import ENOUGH, over_seeds
 from marsnb.results.output import caption, readable, styled, synthetic, tall, write_csv, write_frame, write_table
 from marsnb.results.ranks import rank_correlation
-from marsnb.results.tidy import on_common_seeds, summary, table
+from marsnb.results.tidy import on_common_seeds, on_one_processor, summary, table
 
 __all__ = [
     "ENOUGH", "answers", "caption", "changes", "cost_ratios", "curves", "differences", "fairness", "matrices",

@@ -1,7 +1,7 @@
 """Differences between rows: on the seeds that both have, pair by pair, on the same data."""
 
 import itertools
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,6 @@ import pandas as pd
 from marsnb.errors import RecipeError
 from marsnb.results.images import paired
 from marsnb.results.intervals import APART, ENOUGH, OVER_SEEDS, PAIRED, Value, over_seeds
-from marsnb.training import ledger
-from marsnb.training.measurement import COMMITTED
 
 SAME_RUN, NOT_RUN, NO_SEED = "same run", "not run", "no common seed"
 COLUMNS = [
@@ -90,23 +88,3 @@ def _one_seed(both: pd.Series, gap: float) -> tuple[Value, str]:
     first, second = (Value(both[f"value{end}"], both[f"low{end}"], both[f"high{end}"], 1) for end in ("", "_other"))
     apart = first - second
     return (apart, APART) if apart.known else (Value(gap, np.nan, np.nan, 1), "")
-
-
-def on_one_processor(frame: pd.DataFrame, profile: str, reference: Collection[str]) -> tuple[pd.Series, pd.DataFrame]:
-    """How far rows lie above one that was run on several kinds of processor, each on its own kind.
-
-    Rounding differs from one kind to the next, and training carries it on. The ``frame`` is what `table` gives with
-    ``data="both"``, of one table or several; ``reference`` holds the id of the row in each table.
-
-    Returns:
-        The reference's numbers on the seeds that it ran on more than one kind, by ``seed``, ``device`` and ``metric``;
-        and the committed lines of other rows on these kinds, with ``points`` above it.
-    """
-    keys = ["seed", "device", "metric"]
-    devices = ledger.read(profile).drop_duplicates("run_id").set_index("run_id")["device"]
-    frame = frame.dropna(subset="value").assign(device=lambda lines: lines["run_id"].map(devices))
-    mine = frame["row"].isin(reference)
-    twice = frame[mine].groupby(keys)["value"].last().rename("reference")
-    twice = twice[twice.groupby(["seed", "metric"]).transform("size") > 1]
-    others = frame[~mine & (frame["whose"] == COMMITTED)].join(twice, on=keys, how="inner")
-    return twice, others.assign(points=others["value"] - others["reference"])

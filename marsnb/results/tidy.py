@@ -10,14 +10,14 @@ import pandas as pd
 from marsnb import recipes
 from marsnb.errors import RecipeError
 from marsnb.results.intervals import OVER_SEEDS, PAIRED, PERCENT, Value, over_seeds, share
-from marsnb.training import measurement
+from marsnb.training import ledger, measurement
 from marsnb.training.spec import row_runs
 
 ROW = ["table", "row", "label", "control", "family", "cell_row", "cell_column", "run"]
 RAN = ["backbone", "start", "ran_as", "note", "same_run_as", "not_at"]
 COLUMNS = [
-    *ROW, "run_id", "seed", "split", "metric", "value", "low", "high", "n", "data", "labelled", "fingerprint", "whose",
-    "paper", "paper_std", *RAN,
+    *ROW, "run_id", "seed", "split", "metric", "value", "low", "high", "n", "data", "labelled", "fingerprint", "device",
+    "whose", "paper", "paper_std", *RAN,
 ]  # fmt: skip
 _ENDS = ("_low", "_high")
 
@@ -39,8 +39,8 @@ def table(
         The columns of ``COLUMNS``, rows in the recipe's order. ``value``, ``low`` and ``high`` (bootstrap over test
         images) are percent, as are ``paper`` and ``paper_std``; ``run`` names the spec, so rows with the same one share
         their runs; ``n`` counts test images; ``labelled`` names the labelled data: only rows with the same one may be
-        compared. A row that was not run has one line per metric, with an empty ``value``; ``not_at`` says why it cannot
-        be run at this profile.
+        compared; ``device`` is the kind of processor or accelerator. A row that was not run has one line per metric,
+        with an empty ``value``; ``not_at`` says why it cannot be run at this profile.
 
     Raises:
         RecipeError: there is no such table or profile, or neither table nor ledger knows the metric.
@@ -67,7 +67,9 @@ def table(
         return pd.DataFrame(columns=COLUMNS)
     frame = pd.concat(parts, ignore_index=True)
     frame = frame.sort_values(["order", "place", "whose", "seed"], kind="stable", ignore_index=True)
-    text = {name: frame[name].fillna("").astype(str) for name in ("run_id", "data", "labelled", "fingerprint")}
+    text = {
+        name: frame[name].fillna("").astype(str) for name in ("run_id", "data", "labelled", "fingerprint", "device")
+    }
     return frame.assign(**text, seed=frame["seed"].astype("Int64"), n=frame["n"].astype("Int64"))[COLUMNS]
 
 
@@ -162,3 +164,24 @@ def on_common_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     seeds = frame.dropna(subset="value").groupby(["table", "row"] if "table" in frame else "row")["seed"].agg(set)
     shared = set.intersection(*seeds) if len(seeds) else set()
     return frame[frame["seed"].isin(shared) | frame["value"].isna()]
+
+
+def on_one_processor(frame: pd.DataFrame) -> pd.DataFrame:
+    """The committed measurement, seed by seed on the kind of processor that most rows ran on.
+
+    Rounding differs from one kind to the next, and training carries it on. So that rows differ by nothing else, a run
+    that was measured again on that kind (``marsnb run --again``) stands in for the first.
+
+    Args:
+        frame: what `table` gives with ``data="both"``; rows that were not run stay as they are.
+    """
+    first = frame["whose"] == measurement.COMMITTED
+    again = frame["run_id"].str.replace(ledger.AGAIN, "", regex=True).isin(frame.loc[first, "run_id"])
+    kept = frame.assign(first=first)[first | again]
+    usual = kept.groupby(["seed", "device"])["row"].nunique().sort_values(ascending=False, kind="stable").reset_index()
+    kind = usual.drop_duplicates("seed").set_index("seed")["device"]
+    kept = kept.assign(there=kept["device"] == kept["seed"].map(kind))
+    kept = kept.sort_values(["there", "first"], ascending=False, kind="stable").drop_duplicates(
+        ["row", "metric", "seed"]
+    )
+    return kept.sort_index().drop(columns=["first", "there"]).assign(whose=measurement.COMMITTED)

@@ -13,7 +13,7 @@ from marsnb.errors import RecipeError
 from marsnb.training import ledger
 
 COMMITTED, MINE, BOTH = "committed", "mine", "both"
-_RUN = ["run_id", "key", "seed", "data", "fingerprint", "labelled", "date"]
+_RUN = ["run_id", "key", "seed", "data", "fingerprint", "labelled", "device", "date"]
 
 
 def read(profile: str) -> pd.DataFrame:

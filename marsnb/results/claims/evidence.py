@@ -12,7 +12,7 @@ from marsnb.results.claims.model import Untested
 from marsnb.results.gains import SAME_RUN, difference
 from marsnb.results.intervals import Value, over_seeds
 from marsnb.results.output import NAMES
-from marsnb.results.tidy import interval, table
+from marsnb.results.tidy import interval, on_one_processor, table
 
 KEPT = ("table01", "table02", "fig02b", "fig_cost", "fig_steps", "fig_separation")
 """Stems of kept numbers that are not from the ledger."""
@@ -79,7 +79,7 @@ class Evidence:
         if self.profile in head.row(row_id).not_at:
             raise Untested(f"{head.row(row_id).not_at[self.profile].removeprefix('not run: ')}: {key}/{row_id}")
         if key not in self._tables:
-            self._tables[key] = table(head.table, self.profile, [*head.metrics, "*"])
+            self._tables[key] = on_one_processor(table(head.table, self.profile, [*head.metrics, "*"], data="both"))
         mine = self._tables[key]
         mine = mine[mine["row"] == row_id]
         if mine["start"].iloc[0] == "random" != head.row(row_id).start and self.scale == "reduced":
