@@ -32,8 +32,9 @@ def grid_of(maps: Tensor) -> tuple[int, int]:
 def pick_nearest(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Every k-th pixel of maps ``(..., H, W)``, ``(..., *size)``: no class is made up between two.
 
-    Element i takes the pixel at floor(i * H / h), which is where the strided convolutions of a backbone centre it. For
-    labels (`labels_at`), ``size`` is that of the feature map, a quarter of the image's in the paper.
+    Element i takes the pixel at floor(i * H / h), which is where a ResNet's strided convolutions centre it; those that
+    pad as TensorFlow does (EfficientNet-Lite's) centre it up to three pixels below and to the right. For labels
+    (`labels_at`), ``size`` is that of the feature map, a quarter of the image's in the paper.
 
     Reference: Wang et al., arXiv 2206.02180, section 5.1: "we down-sample the segmentation annotation".
     """

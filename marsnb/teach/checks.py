@@ -49,7 +49,7 @@ alignment_right_angle = Exercise(2.0, "In general: alignment = 2 - 2 cos.",
 
 # Notebook 03
 same_class = Exercise(8 / 30, "More than a quarter of the negatives are false.",
-    (14 / 36, "you counted each image as a negative of itself, above and below the line."),
+    (14 / 36, "you counted each image as a negative of itself, in numerator and denominator."),
     (14 / 30, "you counted each image as a negative of itself."),
     (4 / 30, "each pair counts twice: either image can be the anchor."),
     (8.0, "that is the number of such negatives; divide by the number of all negatives."),
@@ -107,16 +107,17 @@ _ALL, _ABOVE, _ITSELF = float(_POWERS.sum()), float(_POWERS[:2].sum()), float(_P
 
 pair_count = Exercise(float(_N**2), f"Eq. 7 takes 4 per element instead, which is {_N // 4:,} times fewer.",
     (float(_N), "that is the number of elements; each of them meets every one."),
+    (_N * (_N - 1.0), "you left out each element with itself; Eq. 6 has it in both sums."),
     (_N**2 / 2, "you counted each pair once; the sums of Eq. 6 go over all elements for each anchor."),
     (128.0**3, "both elements of a pair have a row and a column: four numbers, each from 1 to 128."),
     (512.0**4, "those are the pixels of the image; the map has a quarter of its height and width."),
     (4.0 * _N, "that is Eq. 7: every element against 4 prototypes."),
     (268.0, "give the number itself, not millions."))
 element_row = Exercise(-log(_ABOVE / _ALL), "If all cosines were equal it would be log 2: half are of its class.",
-    (-log((_ABOVE - _ITSELF) / (_ALL - _ITSELF)), "you left the element itself out; Eq. 6 has it above and below."),
-    (-log((_ABOVE - _ITSELF) / _ALL), "the sum above the line lacks the element itself: it is of its own class."),
-    (-log(_ITSELF / _ALL), "the sum above the line goes over all elements of the class, not the anchor alone."),
-    (-log(_ABOVE / (_ALL - _ABOVE)), "the sum below the line goes over all elements, the own class too."),
+    (-log((_ABOVE - _ITSELF) / (_ALL - _ITSELF)), "you left the element itself out; Eq. 6 has it in both sums."),
+    (-log((_ABOVE - _ITSELF) / _ALL), "the numerator lacks the element itself: it is of its own class."),
+    (-log(_ITSELF / _ALL), "the numerator goes over all elements of the class, not the anchor alone."),
+    (-log(_ABOVE / (_ALL - _ABOVE)), "the denominator goes over all elements, the own class too."),
     (-log(float((_POWERS**0.5)[:2].sum() / (_POWERS**0.5).sum())), "you forgot to divide by the temperature."),
     (_ABOVE / _ALL, "that is the share of the own class; the loss is minus its logarithm."),
     (-float(np.log(_POWERS[:2] / _ALL).mean()), "you took the mean of two logarithms; Eq. 6 takes that of one sum."))

@@ -22,7 +22,7 @@ SLIPS = {
     "both": "Anchors: you took both directions and their mean. In Eq. 1 only first views are anchors.",
     "own": "Candidates: the anchor's own first view is in the sum. Only second views are candidates.",
     "firsts": "Candidates: first views of the other images are in the sum. Only second views are candidates.",
-    "no positive": "Candidates: the positive is missing in the sum below the line. It goes over all k.",
+    "no positive": "Candidates: the positive is missing in the denominator. It goes over all k.",
     "table": "Positive: you averaged over the whole table. Only the diagonal holds positive pairs.",
     "sign": "Sign: your loss is that of Eq. 1 times −1. It takes minus the logarithm.",
     "share": "Logarithm: it is missing. You have the share p of the positive; take minus its logarithm.",

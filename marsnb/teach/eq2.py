@@ -14,9 +14,9 @@ Positions = NDArray[np.int64]
 SLIPS = {
     "all": "Deleted: nothing. Images of the anchor's own class are still in the sum: that is Eq. 1.",
     "inverted": "Deleted: the wrong ones. You kept the images of the anchor's own class and left out all others.",
-    "positive": "Deleted: the positive too. It shares the anchor's class but stays in the sum below the line.",
+    "positive": "Deleted: the positive too. It shares the anchor's class but stays in the denominator.",
     "nothing left": "Deleted: the positive too, so its share is 0 and the loss infinite. It stays in the sum.",
-    "zero": "Deleted: no. A cosine set to 0 still counts: exp(0) = 1. Fill with `-torch.inf` before the exponential.",
+    "zero": "Not deleted: a cosine set to 0 still counts, as exp(0) = 1. Fill with `-torch.inf` before `exp`.",
     **{name: eq1.SLIPS[name] for name in ("dot", "no tau", "axis", "table", "sum", "sign", "share")},
 }
 CLASH = ({"all", "inverted", "positive"}, {"zero", "all"}, {"table", "sum"}, {"table", "inverted"}, {"sign", "share"},
@@ -102,7 +102,13 @@ def _faults(drawn: list[Positions]) -> list[str]:
     elif (first != second).any():
         faults.append("Pairs: both halves have every class once, but in another order. Row i is of one class.")
     elif (every[:, 0] == every[:, 1])[first != 4].any():
-        faults.append("Pairs: the same image twice, though the class has others. Draw without putting back.")
+        faults.append("Pairs: the same image twice, though the class has others. Draw without replacement.")
+    firsts, seconds = every[:, 0], every[:, 1]
+    if not faults and len(np.unique(firsts)) > 2 * len(classes):
+        if (firsts <= seconds).all() or (firsts >= seconds).all():
+            return ["Chance: one image of a pair always stands before the other. Do not sort the two."]
+        if any(len(np.unique(seconds[firsts == one])) == 1 for one in np.flatnonzero(np.isin(LABELS, [0, 1, 7]))):
+            return ["Chance: an image always meets the same partner. Draw both."]
     seen = [len(np.unique(every[:, half])) for half in (0, 1)]
     never = [name for name, n in zip(("first", "second"), seen, strict=True) if n < len(LABELS)]
     return faults + [f"Chance: some images are never {name}. Draw both anew each time." for name in never]

@@ -13,7 +13,7 @@ SLIPS = {
     **{name: eq1.SLIPS[name] for name in eq1.SLIPS if name in eq1.COSINE},
     "tau": "Temperature: Eq. 3 has none. Do not divide by 0.2.",
     "table": "Pairs: you averaged over all pairs of images. Row i of `z1` belongs to row i of `z2` alone.",
-    "sign": "Sign: you have the mean cosine. Eq. 3 is minus that, so that a step makes it larger.",
+    "sign": "Sign: you have the mean cosine. Eq. 3 is minus that: a step down the loss raises the cosine.",
     "one minus": "Form: you have 1 − K. Its gradient is the same, but Eq. 3 is −K, from −1 to 1.",
     "distance": "Form: you have the squared distance, 2 − 2K. Eq. 3 is −K.",
     "sum": "Mean: you added up the pairs. Take their mean.",

@@ -64,9 +64,10 @@ class Exercise:
         if given.size == 0 or not np.isfinite(given).all():
             return Verdict(False, f"Not quite: the answer must be finite. Give {wanted}.")
         if given.size != self.right.size:
-            return Verdict(False, f"Not quite: you gave {given.size} numbers. Give {wanted}.")
+            return Verdict(False, f"Not quite: you gave {given.size} number{'s'[: given.size != 1]}. Give {wanted}.")
         given = given.reshape(self.right.shape)
-        if same(given, self.right).all():
+        slipped = any(np.array_equal(given, np.asarray(value, float)) for value, _ in self.slips)
+        if same(given, self.right).all() and not slipped:  # a slip may round to what is right
             return Verdict(True, f"Right. {self.praise}")
         return Verdict(False, "Not quite: " + self._slip(given))
 

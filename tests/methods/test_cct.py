@@ -122,9 +122,10 @@ def test_the_adversarial_step_is_worse_than_a_random_one_and_leaves_the_decoder_
 
 def test_the_main_path_is_the_models():
     method, images = method_of("cct").eval(), batch_of().images
-    z, logits = method.split(images)
+    z, small, logits = method.split(images)
     assert torch.equal(logits, method.model(images))
-    assert z.shape == (3, 16, 2, 2)
+    assert z.shape == (3, 16, 2, 2) and small.shape == (3, 4, 8, 8)
+    assert torch.equal(F.interpolate(small, scale_factor=4, mode="bilinear", align_corners=True), logits)
 
 
 def gradients(method, loss, part):
@@ -135,8 +136,8 @@ def gradients(method, loss, part):
 
 def test_agreement_trains_encoder_and_auxiliary_decoders_and_never_the_main_decoder():
     method, fed = method_of("cct"), batch_of()
-    z, logits = method.split(fed.images)
-    agreement = method.agreement(z, logits, fed.labels)
+    z, small, _ = method.split(fed.images)
+    agreement = method.agreement(z, small, fed.labels)
     model, decoder = method.model, method.model.decoder
     for part in (model.head, decoder.block1, decoder.block2):
         assert not any(g.abs().sum() > 0 for g in gradients(method, agreement, part))
@@ -160,14 +161,17 @@ def test_the_main_decoders_gradient_is_that_of_cross_entropy_alone():
 
 def test_agreement_is_on_unlabelled_pixels_alone():
     method, fed = method_of("cct", decoders=1), batch_of()
-    z, logits = method.split(fed.images)
-    assert method.agreement(z, logits, torch.zeros_like(fed.labels)) == 0
-    z, logits = torch.rand(3, 16, 8, 8), torch.randn(3, 4, 32, 32)
+    z, small, _ = method.split(fed.images)
+    assert method.agreement(z, small, torch.zeros_like(fed.labels)) == 0
+    z, small = torch.rand(3, 16, 2, 2), torch.randn(3, 4, 8, 8)
     method.auxiliary = nn.ModuleDict({"dropout": nn.ModuleList([nn.Identity()])})
     maps = torch.randn(3, 4, 8, 8, requires_grad=True)
     method.auxiliary["dropout"][0].forward = lambda z: maps
-    method.agreement(z, logits, labels_of()).backward()
-    assert torch.equal(maps.grad.abs().sum(dim=1) > 0, labels_of()[:, ::4, ::4] == 255)
+    loss, unlabelled = method.agreement(z, small, labels_of()), labels_of()[:, ::4, ::4] == 255
+    loss.backward()
+    assert torch.equal(maps.grad.abs().sum(dim=1) > 0, unlabelled)
+    apart = (maps.detach().softmax(dim=1) - small.softmax(dim=1)).square().mean(dim=1)  # element by element
+    torch.testing.assert_close(loss.detach(), apart[unlabelled].mean())
 
 
 def test_it_is_its_equation():

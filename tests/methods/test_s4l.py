@@ -113,6 +113,7 @@ def test_rotation_loss_is_the_naive_one():
 def test_jigsaw_loss_is_the_naive_one():
     """With all orders shown and no jitter nothing is left to chance."""
     method = build("s4l_jigsaw", weight=0.5, permutations=5, permutations_per_image=5, embed=7, jitter=0.0)
+    method.order_head.eval()  # neither dropout nor statistics of the batch
     given = batches(33)
     terms = {}
     for name, batch in given.items():
@@ -121,13 +122,24 @@ def test_jigsaw_loss_is_the_naive_one():
             enlarged = [F.interpolate(p[None], size=32, mode="bilinear") for p in patches]
             embedded = [method.embed_patch(method.model.features(p))[0] for p in enlarged]
             for k, order in enumerate(method.orders.tolist()):
-                logits = method.order_head(torch.cat([embedded[i] for i in order]))
+                logits = method.order_head(torch.cat([embedded[i] for i in order])[None])[0]
                 terms.setdefault(name, []).append(-logits.log_softmax(0)[k])
     losses = method.step(**given)
     naive = (torch.stack(terms["labelled"]).mean() + torch.stack(terms["unlabelled"]).mean()) / 2
     torch.testing.assert_close(losses["jigsaw"], naive, rtol=1e-4, atol=1e-5)
     ce = F.cross_entropy(method.model(given["labelled"].images), given["labelled"].labels)
     torch.testing.assert_close(losses["loss"], ce + 0.5 * naive, rtol=1e-4, atol=1e-5)
+
+
+def test_the_head_compares_patches():
+    """Of a head whose score is a sum over the places, what two places do together would be 0."""
+    method = build("s4l_jigsaw", embed=7)
+    head = method.order_head.eval()
+    one, other = torch.randn(2, 1, 9 * 7).unbind()
+    split = torch.arange(9 * 7) < 4 * 7
+    mixed = torch.where(split, one, other), torch.where(split, other, one)
+    together = head(one) + head(other) - head(mixed[0]) - head(mixed[1])
+    assert together.abs().max() > 1e-3
 
 
 def test_large_patches_are_not_resized(monkeypatch):

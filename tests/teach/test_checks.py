@@ -103,6 +103,7 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
     "pair_count": [
         (128 * 128, "number of elements"),
         (16384 * 16383 / 2, "once"),
+        (16384 * 16383, "with itself"),
         (128**3, "four numbers"),
         (512**4, "pixels of the image"),
         (16384 * 4, "Eq. 7"),

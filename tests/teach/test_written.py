@@ -281,6 +281,12 @@ def shuffled(labels: np.ndarray, rng: np.random.Generator) -> Any:
     return by_class(labels, rng)
 
 
+def neighbours(labels: np.ndarray, rng: np.random.Generator) -> Any:
+    where = [np.flatnonzero(labels == c) for c in np.unique(labels)]
+    at = [rng.integers(len(w)) for w in where]
+    return [np.array([w[(a + k) % len(w)] for w, a in zip(where, at, strict=True)]) for k in (0, 1)]
+
+
 SAMPLERS: list[tuple[Callable[..., Any], tuple[str, ...]]] = [
     (keep, ("`return`",)),
     (lambda labels, rng: (np.unique(labels),) * 2, ("you return the classes",)),
@@ -292,7 +298,8 @@ SAMPLERS: list[tuple[Callable[..., Any], tuple[str, ...]]] = [
     (lambda labels, rng: (by_class(labels, rng)[0], rng.permutation(by_class(labels, rng)[1])), ("another order",)),
     (lambda labels, rng: (by_class(labels, rng)[0], rng.choice(len(labels), 5)), ("of another class",)),
     (lambda labels, rng: by_class(labels, np.random.default_rng(1)), ("never first", "never second")),
-    (lambda labels, rng: (np.sort(by_class(labels, rng), axis=0)), ("never first", "never second")),
+    (lambda labels, rng: (np.sort(by_class(labels, rng), axis=0)), ("Do not sort the two",)),
+    (neighbours, ("always meets the same partner",)),
     (lambda labels, rng: by_class(labels, np.random.default_rng()), ("draw from `rng` alone",)),
     (lambda labels, rng: [rng.choice(np.flatnonzero(labels == c), 2, replace=False) for c in np.unique(labels)],
      ("paired with itself",)),

@@ -77,14 +77,15 @@ class S4LJigsaw(ClassificationMethod):
     """Cross entropy, and telling in which order nine patches of an image come, also of unlabelled images.
 
     The patches of all images pass the backbone together and are projected linearly; of every image several orders are
-    put together from the same embeddings, and one linear layer names the order. Both layers learn at the head's rate
-    and are dropped afterwards. The class is learned from the whole image.
+    put together from the same embeddings, and two fully connected layers name the order: what is between them lets the
+    head compare patches. All of these learn at the head's rate and are dropped afterwards. The class is learned from
+    the whole image.
 
     Open choices: S4L's code has no jigsaw, so the task is that of "Revisiting self-supervised" with S4L's weight and
     its mean of labelled and unlabelled. The permutations are made here, not those of its file, and are the same for
     every seed of a run. A patch is a quarter smaller than its cell and falls anywhere in it (reference: 21 pixels
-    smaller). No patch is made gray or normalised by itself, as the augmentation changes colours. Nothing nonlinear
-    stands between the two layers. An image's orders are different ones. A patch under 32 pixels is enlarged to 32: the
+    smaller). No patch is made gray or normalised by itself, as the augmentation changes colours. An image's orders are
+    different ones, drawn for each image (reference: for a batch). A patch under 32 pixels is enlarged to 32: the
     backbone's strides divide by 32, and would leave less than one cell.
 
     Args:
@@ -92,6 +93,7 @@ class S4LJigsaw(ClassificationMethod):
         permutations: orders to tell apart (reference: 100).
         permutations_per_image: orders shown of each image at a step (reference: 8).
         embed: width of a patch's embedding (reference: 1000; here 128, as data and networks are smaller).
+        hidden: units between the two layers that name the order (reference: 4096, with dropout 0.5).
         jitter: share of a cell's side, 0 to below 1, that a patch leaves to chance (ours).
 
     Reference: Zhai et al., S4L, arXiv 1905.03670; Kolesnikov et al., 1901.09005; Noroozi & Favaro, 1603.09246.
@@ -105,6 +107,7 @@ class S4LJigsaw(ClassificationMethod):
     permutations: int = 100
     permutations_per_image: int = 8
     embed: int = 128
+    hidden: int = 4096
     jitter: float = 0.25
 
     def __init__(self, model: Classifier, schedule: Schedule, **settings: Any) -> None:
@@ -113,7 +116,10 @@ class S4LJigsaw(ClassificationMethod):
         orders = max_hamming_permutations(self.permutations, GRID * GRID, PERMUTATIONS_SEED)
         self.register_buffer("orders", torch.from_numpy(orders))  # (P, 9)
         self.embed_patch = nn.Linear(model.head.in_features, self.embed)
-        self.order_head = nn.Linear(GRID * GRID * self.embed, self.permutations)
+        self.order_head = nn.Sequential(
+            nn.Linear(GRID * GRID * self.embed, self.hidden), nn.BatchNorm1d(self.hidden), nn.ReLU(), nn.Dropout(0.5),
+            nn.Linear(self.hidden, self.permutations),
+        )  # fmt: skip
 
     def embed_patches(self, images: Tensor) -> Tensor:
         """Embeddings of the patches in their places, ``(B, 3, S, S)`` to ``(B, 9, E)``."""
@@ -129,8 +135,8 @@ class S4LJigsaw(ClassificationMethod):
         shown = chances.argsort(dim=1)[:, : self.shown].to(images.device)  # (B, K), different ones in a row
         image = torch.arange(len(images), device=images.device)[:, None, None]
         puzzles = embedded[image, self.orders[shown]]  # (B, 9, E), (B, K, 9) -> (B, K, 9, E)
-        logits = self.order_head(puzzles.flatten(2))  # (B, K, P)
-        return F.cross_entropy(logits.flatten(0, 1), shown.flatten())
+        logits = self.order_head(puzzles.flatten(2).flatten(0, 1))  # (B K, P)
+        return F.cross_entropy(logits, shown.flatten())
 
     def step(self, labelled: Batch, unlabelled: Batch) -> dict[str, Tensor]:  # type: ignore[override]
         """L = L_ce + weight * (L_jigsaw of unlabelled + L_jigsaw of labelled) / 2."""

@@ -75,23 +75,27 @@ class CCT(SegmentationMethod):
             }
         )
 
-    def split(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The encoder's output, ``(B, width, H / 16, W / 16)``, and the main path's logits, those of ``self.model``."""
-        decoder: Any = self.model.decoder
+    def split(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The encoder's output, and the main path's logits before and after they are scaled up.
+
+        Shape: ``(B, width, H / 16, W / 16)``, ``(B, C, H / 4, W / 4)`` and ``(B, C, H, W)``, those of ``self.model``.
+        """
+        decoder, head = cast(Any, self.model.decoder), cast(nn.Sequential, self.model.head)
         features = self.model.features(images)
         z = decoder.aspp(features[-1])
         fused = decoder.block2(torch.cat([decoder.up(z), decoder.block1(features[2])], dim=1))
-        return z, self.model.head(fused)
+        small = head[0](fused)
+        return z, small, head[2](head[1](small))
 
     def agreement(self, z: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         """Mean over auxiliary decoders of their squared difference to the main prediction, on unlabelled pixels.
 
-        Shape: ``z``: ``(B, D, h, w)``; ``logits``: ``(B, C, H, W)``; ``labels``: ``(B, H, W)``; the result is a scalar.
+        Shape: ``z``: ``(B, D, h, w)``; ``logits``: ``(B, C, H / 4, W / 4)``; ``labels``: ``(B, H, W)``; the result is a
+        scalar.
         """
         logits = logits.detach().float()
         scene = Scene(pick_nearest(logits, grid_of(z)).argmax(dim=1), self.model.num_classes)
-        grid = (labels.shape[1] // FEATURE_STRIDE, labels.shape[2] // FEATURE_STRIDE)
-        target, unlabelled = pick_nearest(logits, grid).softmax(dim=1), labels_at(labels, grid) == IGNORE_INDEX
+        target, unlabelled = logits.softmax(dim=1), labels_at(labels, grid_of(logits)) == IGNORE_INDEX
         differences = [
             squared_difference(decoder(PERTURBATIONS[name][0](z, scene, decoder)), target, unlabelled)
             for name, decoders in self.auxiliary.items()
@@ -101,8 +105,8 @@ class CCT(SegmentationMethod):
 
     def step(self, labelled: MaskBatch) -> dict[str, Tensor]:  # type: ignore[override]
         """L = L_ce + ramp * weight * L_agreement."""
-        z, logits = self.split(labelled.images)
+        z, small, logits = self.split(labelled.images)
         ce = self.cross_entropy(logits, labelled.labels)
-        agreement = self.agreement(z, logits, labelled.labels)
+        agreement = self.agreement(z, small, labelled.labels)
         loss = ce + ramp_up(self.done, self.warmup) * self.weight * agreement
         return {"loss": loss, "ce": ce, "agreement": agreement}
