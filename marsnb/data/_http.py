@@ -28,8 +28,6 @@ MOST = 2**24  # bytes of an answer that is kept in memory
 LARGEST = 2**31  # bytes of a file whose size no record tells
 MEMBERS, SWELLING = 200_000, 50  # members of an archive, and times its own size that it may unpack to
 AGAIN = "run the same command again"
-# A transfer that the server compressed could not be resumed at a byte of the file.
-HEADERS = {"User-Agent": f"marsnb/{__version__} (python-requests)", "Accept-Encoding": "identity"}
 _BUSY = frozenset({429, 500, 502, 503, 504})
 
 
@@ -37,7 +35,6 @@ class _Session(requests.Session):
     """A session that is led to no other server, nor to one that anybody between could play."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Where an answer leads, if that is to be followed."""
         target = super().get_redirect_target(resp)
         if target is not None:
             stays(resp.url, urljoin(resp.url, target))
@@ -54,7 +51,8 @@ def stays(asked: str, led: str) -> None:
 def open_session() -> requests.Session:
     """A session that says who asks and stays with the server that was asked."""
     session = _Session()
-    session.headers.update(HEADERS)
+    # A transfer that the server compressed could not be resumed at a byte of the file.
+    session.headers.update({"User-Agent": f"marsnb/{__version__} (python-requests)", "Accept-Encoding": "identity"})
     return session
 
 
@@ -68,11 +66,7 @@ def up_to(response: requests.Response, count: int) -> Iterator[bytes]:
 
 
 def whole(response: requests.Response, most: int = MOST) -> bytes:
-    """The content of an answer.
-
-    Raises:
-        DataError: it has more than ``most`` bytes, or never ends.
-    """
+    """The content of an answer; ``DataError`` where it has more than ``most`` bytes, or never ends."""
     content = b"".join(up_to(response, most + 1))
     if len(content) > most:
         raise DataError(f"{response.url} sends more than {most:,} bytes where fewer belong: {AGAIN} later")
@@ -88,15 +82,9 @@ def ask(
     pause: Callable[[float], None],
     ready: Callable[[], None] = lambda: None,
 ) -> requests.Response:
-    """Any answer that is not that of a busy server, as a stream.
+    """Any answer that is not that of a busy server, as a stream, from byte ``start`` to before ``end``.
 
-    Args:
-        session: see ``open_session``.
-        url: the address.
-        start: first byte wanted, if the server sends parts.
-        end: the byte after the last one wanted; all from ``start`` on if ``None``.
-        pause: waits so many seconds before the next try.
-        ready: waits until a request may begin.
+    Before the next try ``pause`` waits so many seconds; ``ready`` waits until a request may begin.
 
     Raises:
         BusyError: the server is busy, or has a fault, again and again.
@@ -127,11 +115,7 @@ def ask(
 def get(
     session: requests.Session, url: str, start: int = 0, end: int | None = None, *, by_hand: str
 ) -> requests.Response:
-    """A response without error, after waiting for a busy server as long as it asks; see ``ask``.
-
-    Raises:
-        DataError: there is none; ``by_hand``, where else to get the file, ends the message.
-    """
+    """A response without error, see ``ask``; where there is none, ``by_hand`` ends the message: how else to get it."""
     response = ask(session, url, start, end, pause=sleep)
     if not response.ok:
         response.close()
@@ -140,11 +124,7 @@ def get(
 
 
 class Polite:
-    """Requests of several threads to one server, apart from each other; all wait where it asks one of them to.
-
-    Args:
-        interval: seconds from the beginning of one request to that of the next.
-    """
+    """Requests of several threads to one server, ``interval`` s apart; all wait where it asks one of them to."""
 
     def __init__(self, interval: float = INTERVAL) -> None:
         self.interval = interval
@@ -212,7 +192,7 @@ def swells(members: Sequence[zipfile.ZipInfo], size: int) -> bool:
 
 @contextmanager
 def space(folder: Path, needed: int) -> Iterator[None]:
-    """Say in one line how much a full disk lacks, or what else the system refuses."""
+    """Say in one line how much a full disk lacks of ``needed`` bytes, or what else the system refuses."""
     try:
         yield
     except requests.RequestException:

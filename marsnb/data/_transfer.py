@@ -17,11 +17,7 @@ from marsnb.errors import DataError
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of a Zenodo record: its address, size in bytes, and checksum as ``<algorithm>:<hex digest>``.
-
-    Attributes:
-        by_hand: where else to get it, for the end of an error's message.
-    """
+    """A file of a Zenodo record: size in bytes, checksum as ``<algorithm>:<hex digest>``, and how else to get it."""
 
     url: str
     size: int
@@ -30,11 +26,7 @@ class RemoteFile:
 
 
 def remote_file(session: requests.Session, url: str, name: str, address: str) -> RemoteFile:
-    """Ask the record at ``url`` for one of its files; ``address`` is the record's page for people.
-
-    Raises:
-        DataError: there is no answer, or it does not describe the file.
-    """
+    """Ask the record at ``url`` for one of its files; ``address`` is the record's page for people."""
     by_hand = f"get {name} from {address}"
     with get(session, url, by_hand=by_hand) as response:
         try:
@@ -86,11 +78,7 @@ def _pieces(
 
 
 def read_range(session: requests.Session, remote: RemoteFile, start: int, end: int) -> Iterator[bytes]:
-    """Bytes ``start`` to ``end`` (not among them) of a file, in pieces.
-
-    Raises:
-        DataError: the server sends whole files only, gives an error, or nothing arrives any more.
-    """
+    """Bytes ``start`` to ``end`` (not among them) of a file, in pieces."""
     ask_from = partial(get, session, remote.url, end=end, by_hand=remote.by_hand)
     for at, piece, _ in _pieces(ask_from, remote.url, start, end):
         if at != start:
@@ -99,6 +87,12 @@ def read_range(session: requests.Session, remote: RemoteFile, start: int, end: i
             )
         start += len(piece)
         yield piece
+
+
+def byte_bar(progress: bool) -> Progress:
+    """A progress bar of bytes, shown if ``progress``."""
+    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    return Progress(*columns, disable=not progress)
 
 
 def complete(
@@ -121,12 +115,8 @@ def complete(
         magic: its first bytes.
         by_hand: where else to get it, for the end of an error's message.
         progress: whether to show a progress bar.
-
-    Raises:
-        DataError: the server sends an error or something else, or nothing arrives any more.
     """
-    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not progress) as bar, part.open("a+b") as file:
+    with byte_bar(progress) as bar, part.open("a+b") as file:
         task, came = bar.add_task(part.stem, total=size), file.tell()
         file.seek(0)
         if came > (size or LARGEST) or not magic.startswith(file.read(len(magic))):

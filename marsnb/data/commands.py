@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from marsnb.data.base import ClassificationData
     from marsnb.data.segmentation import SegmentationData
+    from marsnb.data.verify import Verified
 
 app = typer.Typer(help="Fetch, verify and describe data sets.", no_args_is_help=True)
 
@@ -44,10 +45,6 @@ def fetch(
         int | None,
         typer.Option(help="pds: the last sol; that of a --list, or 564, before the test images.", min=0),
     ] = None,
-    size: Annotated[str | None, typer.Option(help="pds: browse (some 250 px, the default) or full.")] = None,
-    thumbnails: Annotated[
-        bool, typer.Option("--thumbnails", help="pds: exposures too of which there is a thumbnail alone.")
-    ] = False,
     listed: Annotated[
         Path | None, typer.Option("--list", help="pds: take the products of this list, not of the index tables.")
     ] = None,
@@ -59,8 +56,8 @@ def fetch(
     """Download a data set unless it is there; what stopped goes on. msl: 58 MiB. ai4mars: some 6 GB.
 
     pds: the unlabelled images of L_u, Mastcam and MAHLI in colour, 34,000 of about 9 kB. Which ones is read from the
-    archive's index tables, some hundred MB, once; the list of a default run does not come with the project yet. The
-    same list gives two people the same images: write it with --write-list, take it with --list.
+    archive's index tables, some hundred MB, once. The same list gives two people the same images: write it with
+    --write-list, take it with --list.
     """
     from rich.console import Console
 
@@ -70,16 +67,14 @@ def fetch(
     _known(name, FETCHED)
     if name != "ai4mars" and (limit or masks):
         raise DataError(f"--limit and --masks are for ai4mars: leave them out of {name}")
-    for_pds = {"count": count, "max_sol": max_sol, "size": size, "thumbnails": thumbnails or None, "listed": listed}
-    for_pds |= {"write_list": write_list, "again": again or None, "address": address}
-    given: dict[str, Any] = {option: value for option, value in for_pds.items() if value is not None}
+    for_pds = {"count": count, "max-sol": max_sol, "list": listed, "write-list": write_list, "again": again or None}
+    given = [option for option, value in (for_pds | {"address": address}).items() if value is not None]
     if name != "pds" and given:
-        raise DataError(
-            f"--{min(given).replace('_', '-').replace('listed', 'list')} is for pds: leave it out of {name}"
-        )
+        raise DataError(f"--{min(given)} is for pds: leave it out of {name}")
     console = Console(highlight=False, soft_wrap=True)
     if name == "pds":
-        line = _fetch_pds(data, partial(console.print, markup=False), not quiet, **given)
+        say = partial(console.print, markup=False)
+        line = _fetch_pds(data, count, max_sol, listed, write_list, again, address, progress=not quiet, say=say)
     elif name == "msl":
         line = f"msl is complete in {fetch_msl(data, progress=not quiet)}"
     else:
@@ -91,31 +86,32 @@ def fetch(
 
 def _fetch_pds(
     root: Path | None,
-    say: Callable[[str], None],
-    progress: bool,
-    count: int | None = None,
-    size: str = "browse",
-    write_list: Path | None = None,
-    again: bool = False,
-    **chosen: Any,
+    count: int | None,
+    max_sol: int | None,
+    listed: Path | None,
+    write_list: Path | None,
+    again: bool,
+    address: str | None,
+    **how: Any,
 ) -> str:
     """Fetch unlabelled images, or write the list of them; returns what was done."""
     from marsnb.data import pds_index
     from marsnb.data.fetch_pds import fetch_pds
-    from marsnb.data.fetch_pds_index import find_products
+    from marsnb.data.fetch_pds_index import ADDRESS, find_products
 
-    if count is None and "listed" not in chosen:
+    how["address"] = address or ADDRESS
+    found = find_products(root, max_sol=max_sol, listed=listed, **how)
+    if count is None and listed is None:
         count = pds_index.COUNT
-    found = find_products(root, progress=progress, say=say, **chosen)
     if count is not None and len(found) < count:
-        say(f"there are {len(found):,} products to take, not {count:,}")
+        how["say"](f"there are {len(found):,} products to take, not {count:,}")
     found = found[:count]
     if write_list is not None:
-        about = ", ".join(f"{key} {value}" for key, value in chosen.items()) or "as by default"
+        chosen = {"max_sol": max_sol, "listed": listed, "address": address}
+        about = ", ".join(f"{key} {value}" for key, value in chosen.items() if value is not None) or "as by default"
         pds_index.write_list(write_list, found, f"{len(found):,} Mastcam and MAHLI products, {about}")
         return f"{len(found):,} products are listed in {write_list}"
-    at = {key: chosen[key] for key in ("address",) if key in chosen}
-    done = fetch_pds(found, root, size=size, again=again, progress=progress, say=say, **at)
+    done = fetch_pds(found, root, again=again, **how)
     return (
         f"{done.images:,} images are in {done.folder}; {done.missing:,} that are listed are not in the archive, "
         f"{done.grey:,} are grey and left out; {done.others:,} others in the folder are read with them"
@@ -131,54 +127,20 @@ def verify(name: Fetched = "msl", data: Root = None) -> None:
     from rich.console import Console
     from rich.progress import track
 
+    from marsnb.data.fetch_pds import verify_pds
+    from marsnb.data.verify import verify_msl
+    from marsnb.data.verify_ai4mars import verify_ai4mars
+
     _known(name, FETCHED)
     console = Console(highlight=False, soft_wrap=True)
     watch: Any = partial(track, description="reading", console=console, transient=True)
-    look = {"msl": _verify_msl, "ai4mars": _verify_ai4mars, "pds": _verify_pds}[name]
-    folder, problems, good, fix = look(data, watch)
+    look: dict[str, Callable[..., Verified]] = {"msl": verify_msl, "ai4mars": verify_ai4mars, "pds": verify_pds}
+    folder, problems, good, fix = look[name](data, watch=watch)
     for problem in problems:
         console.print(problem, markup=False)
     if problems:
         raise DataError(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {folder}: {fix}")
     console.print(f"{name} in {folder}: {good}", markup=False)
-
-
-Verified = tuple[Path, list[str], str, str]
-"""A data set's folder, the problems found there, what to say without any, and what mends them."""
-
-
-def _verify_msl(root: Path | None, watch: Any) -> Verified:
-    from marsnb.data._tree import left_out
-    from marsnb.data.msl import MSL, find_tree
-    from marsnb.data.pds import product_files
-    from marsnb.data.verify import verify_msl
-
-    folder = find_tree(root)
-    good = "every file is there, decodes and is counted as in Table 1"
-    if others := left_out(product_files(folder / MSL.images)[1]):
-        good += f"; left out of {MSL.images}: {others}"
-    return folder, verify_msl(root, watch=watch), good, "move it away and run `marsnb data fetch msl`"
-
-
-def _verify_ai4mars(root: Path | None, watch: Any) -> Verified:
-    from marsnb.data.ai4mars import find_tree
-    from marsnb.data.verify_ai4mars import verify_ai4mars
-
-    problems, note = verify_ai4mars(root, watch=watch)
-    fix = "run `marsnb data fetch ai4mars` as before, which brings what it fetched once again, or mend it by hand"
-    return find_tree(root), problems, f"every file decodes ({note})", fix
-
-
-def _verify_pds(root: Path | None, watch: Any) -> Verified:
-    from marsnb.data.verify_pds import find_fetched, verify_pds
-
-    problems, notes = [], []
-    for folder in find_fetched(root):
-        found, note = verify_pds(folder, watch=watch)
-        problems += [f"{folder.name}: {problem}" for problem in found]
-        notes.append(note)
-    fix = "remove those files and run `marsnb data fetch pds` as before"
-    return folder.parent, problems, "; ".join(notes), fix
 
 
 @app.command()
@@ -193,15 +155,10 @@ def info(name: Described = "msl", data: Root = None) -> None:
     _known(name, DESCRIBED)
     console = Console(highlight=False, soft_wrap=True)
     about: type[MSL] | type[AI4Mars] = MSL if name == "msl" else AI4Mars
-    facts = {
-        "Title": about.title,
-        "Address": f"{about.address} ({about.file}, {about.size:,} bytes)",
-        "DOI": about.doi,
-        "Licence": about.licence,
-        "Cite": about.citation,
-    }
-    for key, value in facts.items() if name in ("msl", "ai4mars") else ():
-        console.print(f"{key + ':':<9}{value}", markup=False)
+    if name in KNOWN:
+        console.print(f"Title:   {about.title}", markup=False)
+        console.print(f"Address: {about.address} ({about.file}, {about.size:,} bytes)", markup=False)
+        console.print(f"DOI:     {about.doi}\nLicence: {about.licence}\nCite:    {about.citation}", markup=False)
     if name == "msl":
         console.print(_table1(data))
     opens: dict[str, Callable[..., ClassificationData | SegmentationData]] = {
@@ -217,21 +174,19 @@ def info(name: Described = "msl", data: Root = None) -> None:
 
 
 def _table1(root: Path | None) -> "Table":
-    """Counts on disk beside the paper's."""
+    """Counts on disk beside the paper's, in red where they differ."""
     from rich.table import Table
 
     from marsnb.data.msl import paper_table1
     from marsnb.data.verify import table1
 
-    paper = paper_table1()
+    found = table1(root).set_index("class")
+    rows = {name: (*found.loc[name], *paper) for name, paper in paper_table1().items()}
     table = Table(title='Images per class ("paper": Table 1, its "mascam" read as mastcam)', show_footer=True)
-    counts = [(row["class"], row["train_val"], row["test"]) for row in table1(root).to_dict("records")]
-    rows = [(name, train_val, paper[name][0], test, paper[name][1]) for name, train_val, test in counts]
-    totals = [sum(column) for column in list(zip(*rows, strict=True))[1:]]
     table.add_column("class", footer="sum")
-    for title, total in zip(("train+val", "paper", "test", "paper"), totals, strict=True):
-        table.add_column(title, justify="right", footer=str(total))
-    for row in rows:
-        differs = row[1] != row[2] or row[3] != row[4]
-        table.add_row(*map(str, row), style="bold red" if differs else "")
+    for column, title in ((0, "train+val"), (2, "paper"), (1, "test"), (3, "paper")):
+        table.add_column(title, justify="right", footer=str(sum(row[column] for row in rows.values())))
+    for name, (train_val, test, *paper) in rows.items():
+        style = "" if [train_val, test] == paper else "bold red"
+        table.add_row(name, *map(str, (train_val, paper[0], test, paper[1])), style=style)
     return table

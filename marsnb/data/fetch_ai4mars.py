@@ -12,12 +12,12 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import requests
-from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn, track
+from rich.progress import track
 
 from marsnb import paths
 from marsnb.data._http import AGAIN, leaves, open_session, space, swells
 from marsnb.data._images import SUFFIXES
-from marsnb.data._transfer import RemoteFile, read_range, remote_file
+from marsnb.data._transfer import RemoteFile, byte_bar, read_range, remote_file
 from marsnb.data.ai4mars import AI4Mars, cover_name
 from marsnb.errors import DataError
 from marsnb.files import write_whole
@@ -224,8 +224,7 @@ def _download(
     session: requests.Session, remote: RemoteFile, members: Sequence[Member], tree: Path, *, progress: bool
 ) -> None:
     """Bring the members, with one request for those that lie near each other."""
-    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not progress) as bar:
+    with byte_bar(progress) as bar:
         begun = sum(_begun(member, tree) for member in members)
         task = bar.add_task("ai4mars", total=sum(m.end - m.start for m in members), completed=begun)
         for run in _runs(members, tree):
@@ -257,7 +256,6 @@ def _finish(member: Member, part: Path, remote: RemoteFile) -> None:
 
 
 def _part(member: Member, tree: Path) -> Path:
-    """File with the bytes of a member that came so far."""
     return tree / f"{member.path}.part"
 
 

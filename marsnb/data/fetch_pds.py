@@ -1,10 +1,10 @@
-"""Download of unlabelled Mastcam and MAHLI images from the Planetary Data System: few at a time, checked, resumed."""
+"""Unlabelled Mastcam and MAHLI images from the Planetary Data System: few at a time, checked, resumed, verified."""
 
 import csv
 import hashlib
 import io
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +19,12 @@ from marsnb.data._tree import read_lines
 from marsnb.data.fetch_pds_index import ADDRESS
 from marsnb.data.msl import DEFAULT_UNLABELLED
 from marsnb.data.pds_index import Entry
+from marsnb.data.verify import Verified, report
 from marsnb.errors import DataError
 from marsnb.files import clear_left_behind, write_whole
 
 CONNECTIONS = 4
-FOLDERS = {"browse": DEFAULT_UNLABELLED, "full": "pds-full"}  # by size
-MEAN_BYTES = {"browse": 9_000, "full": 900_000}  # of a file, about; MSL v1 is made of browse images
+MEAN_BYTES = 9_000  # of a browse image, about
 MANIFEST, LEFT_OUT = "manifest.csv", "left-out.txt"
 OFTEN = 500  # images between two writes of the manifest
 TRAIL = 2048  # bytes at the end of a file, in which a JPEG's last marker has to be
@@ -64,7 +64,6 @@ def fetch_pds(
     chosen: Sequence[Entry],
     root: Path | None = None,
     *,
-    size: str = "browse",
     again: bool = False,
     address: str = ADDRESS,
     interval: float = INTERVAL,
@@ -73,13 +72,12 @@ def fetch_pds(
 ) -> Fetched:
     """Download images; what is there is not asked for again.
 
-    Images lie in a folder for each sol, each written whole or not at all, beside ``manifest.csv`` with their sizes
-    and SHA-256, and ``left-out.txt`` with what the archive lacks and what is grey.
+    Images lie in ``pds-browse/``, a folder for each sol, each written whole or not at all, beside ``manifest.csv`` with
+    their sizes and SHA-256, and ``left-out.txt`` with what the archive lacks and what is grey.
 
     Args:
         chosen: the products; see ``find_products``.
         root: folder of data sets; ``paths.data()`` by default.
-        size: ``browse`` (some 250 px, into ``pds-browse/``) or ``full`` (into ``pds-full/``).
         again: whether to ask again for what was left out before.
         address: of the archive's volumes.
         interval: seconds between two requests.
@@ -89,13 +87,11 @@ def fetch_pds(
     Raises:
         DataError: network, disk, or images that did not come; the message names the fix.
     """
-    if size not in FOLDERS:
-        raise DataError(f"unknown size {size!r}: choose one of {', '.join(FOLDERS)}")
-    folder = (paths.data() if root is None else root) / FOLDERS[size]
+    folder = (paths.data() if root is None else root) / DEFAULT_UNLABELLED
     left_out, manifest = _read_left_out(folder), read_manifest(folder)
     asked = [entry for entry in chosen if again or entry.name not in left_out]
     wanted = [entry for entry in asked if not _is_whole(folder, entry.name, manifest)]
-    needed = len(wanted) * MEAN_BYTES[size]
+    needed = len(wanted) * MEAN_BYTES
     done = len(chosen) - len(wanted)
     say(
         f"{len(chosen):,} images, {done:,} of them in {folder} or known to be of no use; to fetch: {len(wanted):,}, "
@@ -111,7 +107,7 @@ def fetch_pds(
         for place in (folder, *folder.glob("[0-9]*/")):
             clear_left_behind(place, [".*.partial"], age=0)
         try:
-            failed = _bring(wanted, folder, size, address, Polite(interval), left_out, manifest, progress=progress)
+            failed = _bring(wanted, folder, address, Polite(interval), left_out, manifest, progress)
         finally:
             _write_manifest(folder, chosen, manifest)
     if failed:
@@ -123,17 +119,42 @@ def fetch_pds(
     return Fetched(folder, len(names & there), len(names - there) - grey, grey, len(there - names))
 
 
-def file_of(folder: Path, name: str) -> Path:
-    """Where a product's image is."""
+def verify_pds(
+    root: Path | None = None, *, watch: Callable[[list[str]], Iterable[str]] = lambda names: names
+) -> Verified:
+    """Compare the images that were fetched with their manifest.
+
+    Args:
+        root: folder of data sets; ``paths.data()`` by default.
+        watch: handed the list of products and iterated over in its place, for a progress bar.
+
+    Raises:
+        DataError: nothing was fetched, or the manifest cannot be read.
+    """
+    folder = (paths.data() if root is None else root) / DEFAULT_UNLABELLED
+    if not (folder / MANIFEST).is_file():
+        raise DataError(f"no {MANIFEST} in {folder}: run `marsnb data fetch pds`")
+    manifest = read_manifest(folder)
+    missing: list[str] = []
+    changed: list[str] = []
+    for name in watch(sorted(manifest)):
+        path = _file(folder, name)
+        if not path.is_file():
+            missing.append(path.name)
+        elif hashlib.sha256(path.read_bytes()).hexdigest() != manifest[name].digest:
+            changed.append(path.name)
+    others = len({path.stem for path in folder.rglob("*.JPG")} - manifest.keys())
+    good = f"{len(manifest):,} images in {folder.name} as its {MANIFEST} has them, {others:,} others"
+    problems = report("images missing", missing) + report("images that are not those that were fetched", changed)
+    return Verified(folder, problems, good, "remove those files and run `marsnb data fetch pds` as before")
+
+
+def _file(folder: Path, name: str) -> Path:
     return folder / name[:4] / f"{name}.JPG"
 
 
 def read_manifest(folder: Path) -> dict[str, Row]:
-    """The images that were fetched into a folder, by their product's name; none without a manifest.
-
-    Raises:
-        DataError: the manifest is not what was written there.
-    """
+    """The images that were fetched into a folder, by product; none without a manifest, ``DataError`` with another."""
     path = folder / MANIFEST
     if not path.is_file():
         return {}
@@ -150,7 +171,7 @@ def _write_manifest(folder: Path, chosen: Sequence[Entry], manifest: dict[str, R
     """Add the whole images that have no row to the manifest; a damaged one keeps its row, and comes again."""
     for entry in chosen:
         if entry.name not in manifest and _is_whole(folder, entry.name, manifest):
-            content = file_of(folder, entry.name).read_bytes()
+            content = _file(folder, entry.name).read_bytes()
             manifest[entry.name] = Row(entry.volume, len(content), hashlib.sha256(content).hexdigest())
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -161,7 +182,7 @@ def _write_manifest(folder: Path, chosen: Sequence[Entry], manifest: dict[str, R
 
 def _is_whole(folder: Path, name: str, manifest: dict[str, Row]) -> bool:
     """Whether an image is there: of the size in the manifest, or, as after a killed download, whole without a row."""
-    path = file_of(folder, name)
+    path = _file(folder, name)
     if name in manifest:
         return path.is_file() and path.stat().st_size == manifest[name].size
     try:
@@ -183,12 +204,10 @@ def _mode(content: bytes) -> str:
 def _bring(
     wanted: Sequence[Entry],
     folder: Path,
-    size: str,
     address: str,
     server: Polite,
     left_out: dict[str, str],
     manifest: dict[str, Row],
-    *,
     progress: bool,
 ) -> dict[str, str]:
     """Fetch products, and add to what is left out and to the manifest; returns those that did not come and why."""
@@ -198,9 +217,7 @@ def _bring(
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=not progress) as bar, ThreadPoolExecutor(CONNECTIONS) as pool:
         task = bar.add_task("images", total=len(wanted))
-        futures = {
-            pool.submit(_one, f"{address}/{e.path(size)}", file_of(folder, e.name), server): e.name for e in wanted
-        }
+        futures = {pool.submit(_one, f"{address}/{e.path}", _file(folder, e.name), server): e.name for e in wanted}
         try:
             for future in as_completed(futures):
                 name, outcome = futures[future], future.result()

@@ -5,21 +5,11 @@ from functools import partial
 from pathlib import Path
 
 from marsnb import paths
+from marsnb.data import pds_index
 from marsnb.data._http import AGAIN, INTERVAL, Polite, space, whole
 from marsnb.data._transfer import complete
 from marsnb.data.msl import MSL
-from marsnb.data.pds_index import (
-    CAMERAS,
-    RELEASES,
-    Entry,
-    Index,
-    choose,
-    keep_index,
-    kept_index,
-    labelled_frames,
-    read_index,
-    read_list,
-)
+from marsnb.data.pds_index import Entry, Index
 from marsnb.errors import DataError
 from marsnb.files import clear_left_behind
 
@@ -27,16 +17,10 @@ ADDRESS = "https://planetarydata.jpl.nasa.gov/img/data/msl"
 INDEX = "pds-index"  # folder of what was kept of the index tables
 
 
-def default_list() -> Path:
-    """The committed list of what a run with no option takes; it may be missing, and the index tables are read then."""
-    return paths.splits() / "pds_unlabelled.txt"
-
-
 def find_products(
     root: Path | None = None,
     *,
     max_sol: int | None = None,
-    thumbnails: bool = False,
     listed: Path | None = None,
     address: str = ADDRESS,
     interval: float = INTERVAL,
@@ -50,8 +34,7 @@ def find_products(
     Args:
         root: folder of data sets; ``paths.data()`` by default.
         max_sol: last sol; by default that of the list, or 564, the last one before the test images of MSL v1.
-        thumbnails: whether exposures of which there is a thumbnail alone are taken too.
-        listed: a list of products to take in place of what the index tables give; it goes without ``thumbnails``.
+        listed: a list of products to take in place of what the index tables give.
         address: of the archive's volumes.
         interval: seconds between two requests.
         progress: whether to show a progress bar for each index table.
@@ -61,19 +44,15 @@ def find_products(
         DataError: network, disk, an unreadable list or table, or no product that may be taken.
     """
     root = paths.data() if root is None else root
-    if listed is not None and thumbnails:
-        raise DataError(f"{listed} says itself which thumbnails are taken: leave --thumbnails out, or the list")
-    if listed is None and not thumbnails and max_sol in (None, MSL.last_sol) and default_list().is_file():
-        listed, max_sol = default_list(), MSL.last_sol
-    on_list = [] if listed is None else read_list(listed)
+    on_list = [] if listed is None else pds_index.read_list(listed)
     if max_sol is None:
         max_sol = max((entry.product.sol for entry in on_list), default=MSL.last_sol)
-    excluded = labelled_frames(root, max_sol)
+    excluded = pds_index.labelled_frames(root, max_sol)
     if listed is not None:
         found = [e for e in on_list if e.product.sol <= max_sol and e.product.frame not in excluded]
     else:
         entries = _indexed(root, max_sol, address, Polite(interval), progress, say)
-        found = choose(entries, exclude_frames=excluded, max_sol=max_sol, thumbnails=thumbnails)
+        found = pds_index.choose(entries, exclude_frames=excluded, max_sol=max_sol)
     if not found:
         raise DataError(f"there is no product up to sol {max_sol} to take: give a later sol or another list")
     return found
@@ -85,17 +64,17 @@ def _indexed(
     """The colour corrected products of all volumes up to a sol."""
     entries: list[Entry] = []
     clear_left_behind(root / INDEX, age=0)
-    for prefix, camera in CAMERAS.items():
-        for release in range(1, RELEASES + 1):
+    for prefix, camera in pds_index.CAMERAS.items():
+        for release in range(1, pds_index.RELEASES + 1):
             volume = f"{prefix}_{release:04d}"
             kept, part = root / INDEX / f"{volume}.txt", root / INDEX / f"{volume}.TAB.part"
-            index = kept_index(kept)
+            index = pds_index.kept_index(kept)
             if index is None or index.last_sol < 0:
                 say(f"reading the index table of {volume} ({camera}), once; it may have 100 MB or more")
                 with space(root, 0):
                     index = _read_volume(volume, part, address, server, progress)
                     if index.last_sol >= 0:  # one that is missing may come
-                        keep_index(kept, index)
+                        pds_index.keep_index(kept, index)
             part.unlink(missing_ok=True)
             entries += index.entries
             if not index.filters:
@@ -122,7 +101,7 @@ def _read_volume(volume: str, part: Path, address: str, server: Polite, progress
     complete(part, f"{url}.TAB", partial(server.get, f"{url}.TAB"), progress=progress)
     try:
         with part.open("rb") as table:
-            return read_index(volume, label, table)
+            return pds_index.read_index(volume, label, table)
     except DataError:
         part.unlink()
         raise

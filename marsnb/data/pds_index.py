@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -19,7 +19,6 @@ CAMERAS = {"MSLMST": "Mastcam", "MSLMHL": "MAHLI"}  # first part of the volumes'
 RELEASES = 32  # volumes of each; one holds some 90 to 125 sols
 PROCESSING = "DRCL"  # 8 bit, colour corrected, linearised: what MSL v1 is made of
 COLOUR_TYPES = "CFE"  # lossless, JPEG 4:4:4, JPEG 4:2:2; of one exposure the first of these is taken
-THUMBNAIL_TYPES = "GHI"
 COUNT = 34_000  # of the paper, section 6.1
 
 _COLUMN = re.compile(r"(?<!END_)OBJECT\s*=\s*COLUMN\b(.*?)END_OBJECT", re.DOTALL)
@@ -44,9 +43,10 @@ class Entry:
         """What its name says."""
         return parse_name(f"{self.name}.JPG")
 
-    def path(self, size: str) -> str:
-        """Address of its JPEG below the archive's, ``size`` as ``browse`` or ``full``."""
-        return f"{self.volume}/EXTRAS/RDR/SURFACE/{size.upper()}/{self.name[:4]}/{self.name}.JPG"
+    @property
+    def path(self) -> str:
+        """Address of its browse image (some 250 px), below the archive's."""
+        return f"{self.volume}/EXTRAS/RDR/SURFACE/BROWSE/{self.name[:4]}/{self.name}.JPG"
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,7 @@ class Index:
 
 
 def read_columns(label: str) -> dict[str, slice]:
-    """Where each column of an index table lies in its rows, from the label beside it.
-
-    Raises:
-        DataError: the label describes no column ``PRODUCT_ID``.
-    """
+    """Where each column of an index table lies in its rows, from the label beside it."""
     columns: dict[str, slice] = {}
     for block in _COLUMN.findall(label):
         fields = dict(_FIELD.findall(block))
@@ -90,7 +86,7 @@ def read_index(volume: str, label: str, table: BinaryIO) -> Index:
         table: ``RDRINDEX.TAB``, with rows of one length that end with CR and LF or with LF, and padded columns.
 
     Raises:
-        DataError: the table has no row with a product's name.
+        DataError: the label has no column ``PRODUCT_ID``, or the table no row with a product's name.
     """
     columns = read_columns(label)
     of_filter = next((name for name in columns if re.search(r"FILTER_(NAME|NUMBER)$", name)), "")
@@ -133,9 +129,7 @@ def kept_index(path: Path) -> Index | None:
     return Index(int(found[1]), tuple(Entry(path.stem, name) for name in names), found[2] == "True")
 
 
-def choose(
-    entries: Iterable[Entry], *, exclude_frames: Iterable[str], max_sol: int, thumbnails: bool = False
-) -> list[Entry]:
+def choose(entries: Iterable[Entry], *, exclude_frames: Collection[str], max_sol: int) -> list[Entry]:
     """Colour products, one of each exposure, in an order of which any beginning is spread over sols and cameras.
 
     A camera's exposures of a sol stand in a random but fixed order; first comes one of each camera and sol, then the
@@ -145,19 +139,16 @@ def choose(
         entries: of all volumes.
         exclude_frames: exposures to leave out (first 22 characters): those that MSL v1 labels.
         max_sol: last sol to take.
-        thumbnails: whether an exposure of which there is a thumbnail alone may be taken.
     """
-    letters = COLOUR_TYPES + (THUMBNAIL_TYPES if thumbnails else "")
-    excluded = frozenset(exclude_frames)
-    of_frame: dict[str, tuple[tuple[int, str], Entry]] = {}
-    for entry in entries:
-        product = entry.product
-        if product.product_type not in letters or product.sol > max_sol or product.frame in excluded:
-            continue
-        # of two versions the later one: the last digits of a name's first part count them
-        rank = letters.index(product.product_type), entry.name[FRAME_LENGTH + 1 :].translate(_DESCENDING)
-        if product.frame not in of_frame or rank < of_frame[product.frame][0]:
-            of_frame[product.frame] = rank, entry
+
+    def rank(entry: Entry) -> tuple[int, str]:
+        """The best type is the highest, and of two versions the later one, which the end of a name counts."""
+        return -COLOUR_TYPES.index(entry.product.product_type), entry.name[FRAME_LENGTH + 1 :]
+
+    of_frame: dict[str, Entry] = {}
+    for entry in sorted((e for e in entries if e.product.product_type in COLOUR_TYPES), key=rank, reverse=True):
+        if entry.product.sol <= max_sol and entry.product.frame not in exclude_frames:
+            of_frame.setdefault(entry.product.frame, entry)
     # any order but that of time or of a random generator: the latter differs from library to library
     frames = sorted(of_frame, key=lambda frame: hashlib.sha256(frame.encode()).digest())
     taken: Counter[str] = Counter()
@@ -166,20 +157,14 @@ def choose(
         group = frame[:6]  # sol and instrument
         rounds[frame] = taken[group]
         taken[group] += 1
-    return [of_frame[frame][1] for frame in sorted(frames, key=rounds.__getitem__)]  # sorting keeps the order of equals
-
-
-_DESCENDING = str.maketrans("0123456789", "9876543210")
+    return [of_frame[frame] for frame in sorted(frames, key=rounds.__getitem__)]  # sorting keeps the order of equals
 
 
 def labelled_frames(root: Path | None, max_sol: int) -> frozenset[str]:
     """Exposures that MSL v1 labels, up to a sol.
 
     Those of its train and validation lists are known from the committed splits, those of the test list, which begins
-    after sol 564, from the data set.
-
-    Raises:
-        DataError: ``max_sol`` is later than that, and the data set is not there.
+    after sol 564, from the data set; ``DataError`` where that is needed and not there.
     """
     lines = read_lines(paths.splits() / "msl_v1_by_frame.txt")
     names = [line.split()[0] for line in lines if not line.startswith("#")]
@@ -201,22 +186,16 @@ def write_list(path: Path, entries: Sequence[Entry], about: str) -> Path:
 
 
 def read_list(path: Path) -> list[Entry]:
-    """Read a list of products: a line ``<volume> <product>`` for each, as ``write_list`` leaves it.
-
-    Raises:
-        DataError: the file is missing, or a line is something else.
-    """
+    """Read a list of products, a line ``<volume> <product>`` each; ``DataError`` if it is missing or something else."""
     if not path.is_file():
         raise DataError(f"no list of products {path}: name one that `marsnb data fetch pds --write-list` wrote")
-    return list(_entries(path))
-
-
-def _entries(path: Path) -> Iterator[Entry]:
+    entries = []
     for line in read_lines(path):
+        volume, _, name = line.strip().partition(" ")
         if line.startswith("#"):
             continue
-        volume, _, name = line.strip().partition(" ")
         if not re.fullmatch(r"[A-Z]{6}_\d{4}", volume):
             raise DataError(f"{path} has the line {line!r}, not `<volume> <product>` like `MSLMST_0003 0161ML...`")
         parse_name(f"{name}.JPG")
-        yield Entry(volume, name)
+        entries.append(Entry(volume, name))
+    return entries

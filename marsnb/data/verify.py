@@ -2,14 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from marsnb.data._images import decode
-from marsnb.data._tree import first_of, read_lines
+from marsnb.data._tree import first_of, left_out, read_lines
 from marsnb.data.msl import MSL, find_tree, list_file, paper_table1, read_list, read_split, read_tree
 from marsnb.data.pds import parse_name, product_files
 from marsnb.errors import DataError, MarsnbError
@@ -20,12 +19,17 @@ if TYPE_CHECKING:
 SHOWN = 5  # names given for one kind of problem
 
 
-def table1(root: Path | None = None) -> "pd.DataFrame":
-    """Images per class of the official lists: columns ``class``, ``train_val`` and ``test``.
+class Verified(NamedTuple):
+    """What was found of a data set: its folder, a line per problem, what to say without any, and what mends them."""
 
-    Reference:
-        Table 1 of the paper.
-    """
+    folder: Path
+    problems: list[str]
+    good: str
+    fix: str
+
+
+def table1(root: Path | None = None) -> "pd.DataFrame":
+    """Images per class of the official lists, as in the paper's Table 1: ``class``, ``train_val`` and ``test``."""
     import pandas as pd
 
     lists = read_tree(root).lists
@@ -36,13 +40,10 @@ def table1(root: Path | None = None) -> "pd.DataFrame":
 
 
 def check_tree(folder: Path) -> list[str]:
-    """Problems that show without opening an image.
+    """Problems that show without opening an image: missing or double files, unknown class ids, other counts.
 
     Args:
         folder: the folder with ``calibrated/`` in it.
-
-    Returns:
-        One line per problem: missing or double files, unknown class ids, counts other than Table 1's.
     """
     problems: list[str] = []
     present, _ = product_files(folder / MSL.images)
@@ -95,36 +96,33 @@ def check_splits(root: Path | None = None) -> list[str]:
     return problems
 
 
-def check_images(files: Iterable[Path]) -> list[str]:
-    """Problems of image files: each is decoded."""
-    damaged = []
-    for file in files:
-        try:
-            decode(file, 1)
-        except DataError:
-            damaged.append(file.name)
-    return report("damaged images", damaged)
-
-
 def verify_msl(
     root: Path | None = None, *, watch: Callable[[list[Path]], Iterable[Path]] = lambda files: files
-) -> list[str]:
+) -> Verified:
     """Look for everything that can be wrong with a copy of MSL v1; takes some 20 s on one core.
 
     Args:
         root: folder of data sets; ``paths.data()`` by default.
         watch: handed the list of image files and iterated over in its place, for a progress bar.
 
-    Returns:
-        One line per problem; empty if there is none.
-
     Raises:
         DataError: there is no such data set.
     """
     folder = find_tree(root)
-    files = list(product_files(folder / MSL.images)[0].values())
-    problems = chain(check_tree(folder), check_splits(root), check_images(watch(files)))
-    return list(dict.fromkeys(problems))
+    present, ignored = product_files(folder / MSL.images)
+    damaged = report("damaged images", [file.name for file in watch(list(present.values())) if not _decodes(file)])
+    problems = list(dict.fromkeys([*check_tree(folder), *check_splits(root), *damaged]))
+    others = f"; left out of {MSL.images}: {left_out(ignored)}" if ignored else ""
+    good = f"every file is there, decodes and is counted as in Table 1{others}"
+    return Verified(folder, problems, good, "move it away and run `marsnb data fetch msl`")
+
+
+def _decodes(file: Path) -> bool:
+    try:
+        decode(file, 1)
+    except DataError:
+        return False
+    return True
 
 
 def _check_ids(path: Path) -> list[str]:
@@ -143,6 +141,4 @@ def _check_ids(path: Path) -> list[str]:
 
 def report(what: str, names: list[str]) -> list[str]:
     """One line that counts ``names`` and gives the first of them; nothing if there are none."""
-    if not names:
-        return []
-    return [f"{len(names)} {what}: {first_of(names, SHOWN)}"]
+    return [f"{len(names)} {what}: {first_of(names, SHOWN)}"] if names else []

@@ -13,21 +13,18 @@ from marsnb.data._tree import almost, files_by_stem, other_files
 from marsnb.data.ai4mars import CLOCK, AI4Mars, cover_name, find_tree, no_pair, read_mask
 from marsnb.data.fetch_ai4mars import Member, choose, read_directory
 from marsnb.data.segmentation import UNLABELLED
-from marsnb.data.verify import SHOWN, report
+from marsnb.data.verify import SHOWN, Verified, report
 from marsnb.errors import DataError
 
 
 def verify_ai4mars(
     root: Path | None = None, *, watch: Callable[[list[Path]], Iterable[Path]] = lambda files: files
-) -> tuple[list[str], str]:
+) -> Verified:
     """Look for everything that can be wrong with a copy of the Navcam's part, be it a subset or resized.
 
     Args:
         root: folder of data sets; ``paths.data()`` by default.
         watch: handed the list of files and iterated over in its place, for a progress bar.
-
-    Returns:
-        One line per problem, and what there is in a few words.
 
     Raises:
         DataError: there is no such data set.
@@ -95,7 +92,8 @@ def verify_ai4mars(
     golds = ", ".join(f"{len(labels[AI4Mars.gold_labels.format(gold)]):,} {gold}" for gold in AI4Mars.golds)
     train = len(labels[AI4Mars.labels].keys() & images.keys())
     note = f"{len(paired):,} pairs: {train:,} of the {AI4Mars.pairs:,} labels for training; of the experts {golds}"
-    return lines, note
+    fix = "run `marsnb data fetch ai4mars` as before, which brings what it fetched once again, or mend it by hand"
+    return Verified(folder, lines, f"every file decodes ({note})", fix)
 
 
 def _published(folder: Path) -> dict[Path, Member]:

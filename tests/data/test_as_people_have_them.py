@@ -52,7 +52,7 @@ def test_hidden_files_copies_and_pictures_of_ones_own_are_left_out(fake: FakeMsl
     assert after.unlabelled.fingerprint == before.unlabelled.fingerprint
     assert f"Left out of calibrated: 1 hidden (._{name}); 4 not in the PDS naming (" in after.note
     assert "Left out" not in before.note
-    assert verify_msl() == []
+    assert verify_msl().problems == []
     result = runner.invoke(app, ["verify", "msl"])
     assert result.exit_code == 0 and f"1 hidden (._{name}); 4 not in the PDS naming" in result.output
 
@@ -69,7 +69,7 @@ def test_names_in_another_case_or_with_a_longer_ending(fake: FakeMsl) -> None:
     assert all((after.source.decode(index, 8) == image).all() for index, image in enumerate(pixels))
     assert after.unlabelled is not None and before.unlabelled is not None
     assert len(after.unlabelled.names) == len(before.unlabelled.names)
-    assert verify_msl() == []
+    assert verify_msl().problems == []
 
 
 def test_of_two_files_with_one_name_the_published_one_is_read(fake: FakeMsl) -> None:
@@ -114,14 +114,14 @@ def test_lists_of_other_systems(fake: FakeMsl, kind: str) -> None:
         coding = {"mark": "utf-8-sig", "utf-16": "utf-16"}.get(kind, "utf-8")
         path.write_bytes(text.encode(coding))
     assert open_msl().fingerprint == before.fingerprint
-    assert verify_msl() == []
+    assert verify_msl().problems == []
 
 
 def test_list_in_an_unknown_coding(fake: FakeMsl) -> None:
     path = fake.folder / "val-calibrated-shuffled.txt"
     path.write_bytes(b"calibrated/\xe4.JPG 3\n")
     assert "UTF-8" in refusal(open_msl) and path.name in refusal(open_msl)
-    assert any("UTF-8" in problem for problem in verify_msl())
+    assert any("UTF-8" in problem for problem in verify_msl().problems)
 
 
 def test_class_names_and_split_lists_with_a_byte_order_mark(fake: FakeMsl) -> None:
@@ -129,7 +129,7 @@ def test_class_names_and_split_lists_with_a_byte_order_mark(fake: FakeMsl) -> No
     for path in (fake.folder / MSL.id_names, fake.splits / "msl_v1_by_frame.txt"):
         path.write_bytes(codecs.BOM_UTF8 + path.read_bytes().replace(b"\n", b"\r\n"))
     assert open_msl().fingerprint == before
-    assert verify_msl() == []
+    assert verify_msl().problems == []
 
 
 # the folder of unlabelled images

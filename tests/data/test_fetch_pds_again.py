@@ -12,8 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from marsnb.data.commands import app
-from marsnb.data.fetch_pds import MANIFEST, read_manifest
-from marsnb.data.verify_pds import find_fetched, verify_pds
+from marsnb.data.fetch_pds import MANIFEST, read_manifest, verify_pds
 from marsnb.errors import DataError
 from tests.fake.pds_archive import PdsArchive
 from tests.fake.pds_fetch import LAST, contents, early, fetch, refusal
@@ -28,13 +27,12 @@ def test_an_image_that_was_damaged_later_comes_again(archive: PdsArchive, tmp_pa
     short.write_bytes(short.read_bytes()[:-1])
     empty.write_bytes(b"")
     lost.unlink()
-    problems, _ = verify_pds(folder)
-    assert problems == [
+    assert verify_pds(tmp_path).problems == [
         f"1 images missing: {lost.name}",
         f"2 images that are not those that were fetched: {short.name}, {empty.name}",
     ]
     fetch(archive, tmp_path)
-    assert contents(folder) == before and verify_pds(folder)[0] == []
+    assert contents(folder) == before and verify_pds(tmp_path).problems == []
 
 
 def test_manifest_of_something_else(archive: PdsArchive, tmp_path: Path) -> None:
@@ -50,7 +48,7 @@ def test_manifest_of_something_else(archive: PdsArchive, tmp_path: Path) -> None
     assert sorted(path.rpartition("/")[2] for path, _, _ in archive.asked[asked:]) == [half.name, text.name]
     assert len(read_manifest(folder)) == len(early(archive))
     with pytest.raises(DataError, match="marsnb data fetch pds"):
-        find_fetched(tmp_path / "none")
+        verify_pds(tmp_path / "none")
 
 
 SCRIPT = """
@@ -127,15 +125,13 @@ def test_fetch_verify_and_lists_from_the_command_line(archive: PdsArchive, tmp_p
     result = runner.invoke(app, [*again, "--count", "40"])
     assert result.exit_code == 0 and "there are 12 products to take, not 40" in result.output
     assert not archive.asked
-    result = runner.invoke(app, [*again, "--thumbnails"])
-    assert isinstance(result.exception, DataError) and "leave --thumbnails out" in str(result.exception)
     gone = next(Path(data).rglob("*.JPG"))
     gone.unlink()
     result = runner.invoke(app, ["verify", "pds", "--data", data])
     assert isinstance(result.exception, DataError) and gone.name in result.output
 
 
-@pytest.mark.parametrize("option", ["--count 3", "--max-sol 3", "--size full", "--thumbnails", "--list a", "--again"])
+@pytest.mark.parametrize("option", ["--count 3", "--max-sol 3", "--list a", "--again"])
 def test_options_of_one_data_set_are_refused_with_another(option: str) -> None:
     for name in ("msl", "ai4mars"):
         result = runner.invoke(app, ["fetch", name, *option.split()])

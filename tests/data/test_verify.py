@@ -15,7 +15,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeMsl:
 
 
 def test_verify_finds_nothing(fake: FakeMsl) -> None:
-    assert verify_msl() == []
+    assert verify_msl().problems == []
 
 
 def test_verify_names_every_problem(fake: FakeMsl) -> None:
@@ -28,7 +28,7 @@ def test_verify_names_every_problem(fake: FakeMsl) -> None:
     path.write_text("\n".join([*lines, f"calibrated/{train[0]} 22", f"calibrated/{test[1]} 3"]))
     names = fake.folder / MSL.id_names
     names.write_text(names.read_text().replace("sun", "moon"))
-    problems = "\n".join(verify_msl())
+    problems = "\n".join(verify_msl().problems)
     for text in (
         f"1 damaged images: {test[0]}",
         f"1 files of val-calibrated-shuffled.txt missing: {val[0]}",
@@ -41,7 +41,7 @@ def test_verify_names_every_problem(fake: FakeMsl) -> None:
         assert text in problems
     (fake.folder / "val-calibrated-shuffled.txt").unlink()
     names.unlink()
-    problems = "\n".join(verify_msl())
+    problems = "\n".join(verify_msl().problems)
     assert "val-calibrated-shuffled.txt is missing" in problems
     assert f"{MSL.id_names} is missing" in problems
 
@@ -59,4 +59,4 @@ def test_verify_reads_the_split_lists(fake: FakeMsl) -> None:
 @pytest.mark.real_data
 @pytest.mark.slow
 def test_real_tree_has_no_problem() -> None:
-    assert verify_msl() == []
+    assert verify_msl().problems == []
