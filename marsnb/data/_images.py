@@ -2,7 +2,8 @@
 
 import hashlib
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,31 +25,35 @@ ANY = SUFFIXES | PNG | {".tif", ".tiff"}
 
 
 def decode(path: Path, size: int, *, fix: str = "put a good copy in its place", mode: str = "RGB") -> Image:
-    """Decode one file to ``size`` x ``size``, RGB unless ``mode`` says otherwise.
+    """Decode one file, squashed to ``size`` x ``size``, bilinear with antialiasing.
 
     Args:
         path: a JPEG file, greyscale or colour.
-        size: pixels per side; the image is squashed to a square, bilinear with antialiasing.
+        size: pixels per side.
         fix: what the user can do about a damaged file, the end of the error's message.
-        mode: ``"RGB"``, or ``"L"`` for grey.
-
-    Returns:
-        Array of shape ``(size, size, 3)``, uint8; ``(size, size)`` for grey.
+        mode: ``"RGB"``, ``(size, size, 3)`` uint8, or ``"L"`` for grey, ``(size, size)``.
 
     Raises:
         DataError: the file is missing, truncated or not an image.
     """
+    with _opened(path, "image file", fix) as opened:
+        image = eight_bits(opened).convert(mode)
+        # departure: squashed to a square; the paper names neither size nor cropping
+        return np.array(image.resize((size, size), PilImage.Resampling.BILINEAR))
+
+
+@contextmanager
+def _opened(path: Path, what: str, fix: str) -> Iterator[PilImage.Image]:
+    """A picture in a file, with one line for whatever is wrong with it."""
     try:
         # The file is opened by hand because Pillow would leave it to the garbage collector when it cannot read it.
         with path.open("rb") as stream:
-            image = eight_bits(PilImage.open(stream)).convert(mode)
-            # departure: squashed to a square; the paper names neither size nor cropping
-            return np.array(image.resize((size, size), PilImage.Resampling.BILINEAR))
+            yield PilImage.open(stream)
     except FileNotFoundError:
-        raise DataError(f"image file {path} is missing: {fix}") from None
+        raise DataError(f"{what} {path} is missing: {fix}") from None
     except (OSError, SyntaxError, ValueError, PilImage.DecompressionBombError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"image file {path} is damaged ({reason}): {fix}") from None
+        raise DataError(f"{what} {path} is damaged ({reason}): {fix}") from None
 
 
 def eight_bits(image: PilImage.Image) -> PilImage.Image:
@@ -63,7 +68,7 @@ def eight_bits(image: PilImage.Image) -> PilImage.Image:
 
 
 def decode_codes(path: Path, size: int | None, *, known: Sequence[int], fix: str) -> NDArray[np.uint8]:
-    """Decode a mask: a PNG whose one channel holds codes.
+    """Decode a mask, a PNG whose one channel holds codes: ``(size, size)`` uint8.
 
     Args:
         path: the file.
@@ -71,23 +76,15 @@ def decode_codes(path: Path, size: int | None, *, known: Sequence[int], fix: str
         known: the codes there may be.
         fix: what the user can do about it, the end of the error's message.
 
-    Returns:
-        Array of shape ``(size, size)``, uint8.
-
     Raises:
         CodeError: it has another code somewhere.
         DataError: the file is missing, damaged, or not of one channel.
     """
-    try:
-        with path.open("rb") as stream:
-            mask = _grey(PilImage.open(stream))
-    except FileNotFoundError:
-        raise DataError(f"label {path} is missing: {fix}") from None
-    except _NotGreyError as error:
-        raise DataError(f"label {path} {error}: {fix}") from None
-    except (OSError, SyntaxError, ValueError, PilImage.DecompressionBombError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"label {path} is damaged ({reason}): {fix}") from None
+    with _opened(path, "label", fix) as opened:
+        try:
+            mask = _grey(opened)
+        except _NotGreyError as error:
+            raise DataError(f"label {path} {error}: {fix}") from None
     # checked before it shrinks, so that the answer does not depend on the size asked for
     found = _values(mask)
     if stray := sorted(found - set(known)):
@@ -97,12 +94,7 @@ def decode_codes(path: Path, size: int | None, *, known: Sequence[int], fix: str
 
 
 class CodeError(DataError):
-    """A mask has values that are no code.
-
-    Attributes:
-        stray: which, ascending.
-        found: all its values.
-    """
+    """A mask has values that are no code: ``stray``, ascending, among all those ``found``."""
 
     def __init__(self, message: str, stray: Sequence[int], found: Collection[int]) -> None:
         super().__init__(message)
@@ -147,14 +139,7 @@ def digest(lines: Iterable[object]) -> str:
 
 @dataclass
 class ImageFiles:
-    """Image files as an ``ImageSource``; it pickles, and decodes in any process.
-
-    Attributes:
-        names: file names, unique.
-        files: where each of them is.
-        fingerprint: digest of names and sizes in bytes, or contents, in order; see ``named_files``.
-        fix: what the user can do about a damaged file.
-    """
+    """Image files as an ``ImageSource``; see ``named_files``, and ``fix`` is what to do about a damaged one."""
 
     names: Sequence[str]
     files: Sequence[Path]
@@ -165,16 +150,12 @@ class ImageFiles:
         return len(self.names)
 
     def decode(self, index: int, size: int) -> Image:
-        """Image ``index`` at ``size`` x ``size``; see ``decode`` above."""
         return decode(self.files[index], size, fix=self.fix)
 
 
 def image_files(files: Iterable[Path], fix: str) -> ImageFiles:
     """List files sorted by name; of several with one name the first path in order is kept."""
-    unique: dict[str, Path] = {}
-    for path in sorted(files, key=lambda file: (file.name, str(file))):
-        unique.setdefault(path.name, path)
-    return named_files(unique, fix)
+    return named_files({path.name: path for path in sorted(files, key=str, reverse=True)}, fix)
 
 
 def _size(path: Path) -> object:

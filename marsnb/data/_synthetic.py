@@ -45,10 +45,7 @@ def turned(points: Array, degrees: float) -> Array:
 def outlines(shape: str, n: float = 0, m: float = 0) -> list[Array]:
     """Closed outlines, ``(points, 2)`` each, of a shape that fills ``[-1, 1]`` x ``[-1, 1]``.
 
-    Args:
-        shape: ``box``, ``disc``, ``half`` (of a disc), ``ring``, ``gear``, ``spokes`` or ``dots``.
-        n: teeth, spokes or columns.
-        m: thickness of a ring, depth of teeth, rows of dots.
+    Of teeth, spokes or columns there are ``n``; ``m`` is the thickness of a ring, the depth of teeth, or rows of dots.
     """
     angle = np.arange(96) * np.pi / 48
     circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)  # (96, 2)
@@ -56,7 +53,7 @@ def outlines(shape: str, n: float = 0, m: float = 0) -> list[Array]:
         return [circle]
     if shape == "box":
         return [np.array([(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)])]
-    if shape == "half":
+    if shape == "half":  # of a disc
         return [circle[:49]]
     if shape == "ring":
         around = np.concatenate([circle, circle[:1]])
@@ -64,10 +61,9 @@ def outlines(shape: str, n: float = 0, m: float = 0) -> list[Array]:
     if shape == "gear":
         return [circle * (1 + m * np.sign(np.sin(n * angle + 0.01)))[:, None]]
     if shape == "spokes":  # a star
-        angle = np.arange(2 * n) * np.pi / n
-        return [
-            np.stack([np.cos(angle), np.sin(angle)], axis=1) * np.where(np.arange(len(angle)) % 2, 0.15, 1)[:, None]
-        ]
+        number = np.arange(2 * n)
+        star = np.stack([np.cos(number * np.pi / n), np.sin(number * np.pi / n)], axis=1)
+        return [star * np.where(number % 2, 0.15, 1)[:, None]]
     if shape == "dots":
         columns, rows = ((2 * np.arange(int(k)) + 1) / k - 1 for k in (max(n, 1), max(m, 1)))
         return [np.array([x, y]) + 0.6 * circle[::4] / max(n, m, 1) for x in columns for y in rows]

@@ -116,7 +116,7 @@ def _damage(picture: PilImage.Image, kind: str, rng: np.random.Generator) -> Pil
 def draw(
     name: str, sol: int, damage: str, thumbnail: bool, scene: np.random.Generator, grain: np.random.Generator
 ) -> Image:
-    """Draws one image.
+    """Draws one image, ``(96, 96, 3)``.
 
     Args:
         name: class of the object.
@@ -125,9 +125,6 @@ def draw(
         thumbnail: whether this is the small copy of the frame.
         scene: random numbers of the frame; two files of one frame have equal ones.
         grain: random numbers of the file.
-
-    Returns:
-        Image ``(96, 96, 3)``.
     """
     kind, age, r = scenes()[name], min(sol / LAST_SOL, 1.0), scene.random(12)
     background, near, *point, turn, clutter = kind["early" if sol < GAP_SOL else "late"]

@@ -31,15 +31,10 @@ _Y, _X = np.mgrid[:NATIVE, :NATIVE] / NATIVE
 
 @dataclass(frozen=True)
 class Ground:
-    """One scene.
+    """One scene."""
 
-    Attributes:
-        codes: soil, bedrock or sand, ``(128, 128)``, as if no rock lay there.
-        rocks: corners of each big rock, ``(8, 2)``, pixels; far ones first.
-    """
-
-    codes: Codes
-    rocks: tuple[Array, ...]
+    codes: Codes  # soil, bedrock or sand, (128, 128), as if no rock lay there
+    rocks: tuple[Array, ...]  # corners of each big rock, (8, 2), pixels; far ones first
 
     def truth(self) -> Codes:
         """Class of each pixel, ``(128, 128)``, codes 0 to 3; none is without a label."""
@@ -77,11 +72,7 @@ def _rock(rng: np.random.Generator) -> Array:
 
 
 def make_ground(rng: np.random.Generator, sol: int) -> Ground:
-    """A scene of a sol: the mix of classes drifts with the sols as the areas of Table 2 do.
-
-    Reference:
-        Table 2 of arXiv 2206.02180.
-    """
+    """A scene of a sol: the mix of classes drifts with the sols as the areas of the paper's Table 2 do."""
     r = rng.random(5)
     mix = np.array([drift(early, late, sol) for early, late in zip(*TABLE2, strict=True)]).clip(0)
     mix /= mix.sum()
@@ -131,16 +122,10 @@ def _sand(rng: np.random.Generator, sun: Array) -> Array:
 
 
 def photograph(ground: Ground, sol: int, look: np.random.Generator, shot: np.random.Generator) -> Array:
-    """Takes the picture of a scene.
+    """Takes the picture of a scene, ``(128, 128, 1)`` in [0, 1].
 
-    Args:
-        ground: the scene.
-        sol: Martian day. Light drifts with it: the sun moves from the left to the right, images grow darker and hazier.
-        look: random numbers of the scene's surface and light; two shots of one view have equal ones.
-        shot: random numbers of the shot: exposure and noise.
-
-    Returns:
-        Image ``(128, 128, 1)`` in [0, 1].
+    Light drifts with the sols: the sun moves from the left to the right, images grow darker and hazier. Of the random
+    numbers, ``look`` is the surface and light, equal in two shots of one view; ``shot`` is exposure and noise.
     """
     age, r = sol / LAST_SOL, look.random(6)
     sun = np.array([-1.0 if r[0] < 0.95 - 0.9 * age else 1.0, 1.2 * (r[1] - 0.5)])  # where it stands: right, down

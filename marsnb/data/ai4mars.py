@@ -62,13 +62,9 @@ _FIX_COVER = "put a good copy in its place, or remove it"
 
 
 def sol_of(name: str) -> int:
-    """Sol (Martian day since landing, local mean solar time) of a Navcam image, from the clock in its name.
+    """Sol (Martian day since landing, local mean solar time) of a Navcam image, from the clock in its file's name.
 
-    Args:
-        name: file name, e.g. ``NLA_397681339EDR_F0020000AUT_04096M1.JPG`` (sol 2).
-
-    Raises:
-        DataError: the name has no clock.
+    ``NLA_397681339EDR_F0020000AUT_04096M1.JPG`` is of sol 2; a name without a clock raises ``DataError``.
     """
     match = CLOCK.match(name)
     if match is None:
@@ -84,25 +80,15 @@ def cover_name(stem: str, word: str) -> str:
 
 
 def read_mask(path: Path, size: int | None = None) -> Mask:
-    """A label file as codes 0 .. 3 and 255, at its own size or squashed to ``size`` x ``size`` by nearest neighbour.
-
-    Raises:
-        CodeError: it has another code anywhere in it.
-        DataError: the file is missing, damaged, or not of one channel.
-    """
+    """A label file as codes 0 .. 3 and 255, at its own size or ``(size, size)``; see ``decode_codes``."""
     return decode_codes(path, size, known=_CODES, fix=_FIX)
 
 
 @dataclass
 class NavcamPairs:
-    """Navcam images with their masks, a ``PairSource``.
+    """Navcam images with their masks, in the order of time, a ``PairSource``; the fingerprint is of names and sizes.
 
-    Attributes:
-        names: file names of the images, in the order of time.
-        images, labels: where they are.
-        sols: sol of each.
-        fingerprint: digest of names and sizes in bytes.
-        covers: of each, files that are 1 where its mask is to be read as unlabelled.
+    The ``covers`` of each are files that are 1 where its mask is to be read as unlabelled.
     """
 
     names: Sequence[str]
@@ -110,7 +96,7 @@ class NavcamPairs:
     labels: Sequence[Path]
     sols: Indices
     fingerprint: str
-    covers: Sequence[Sequence[Path]] = ()
+    covers: Sequence[Sequence[Path]]
     channels: int = 1  # Navcam sees grey; files that carry three equal channels give the same
 
     def __len__(self) -> int:
@@ -123,7 +109,7 @@ class NavcamPairs:
     def mask(self, index: int, size: int | None = None) -> Mask:
         """Mask ``index`` at ``(size, size)``, 255 under its covers; see ``read_mask``."""
         mask = read_mask(self.labels[index], size)
-        for path in self.covers[index] if self.covers else ():
+        for path in self.covers[index]:
             cover = decode_codes(path, size, known=(0, 1), fix=_FIX_COVER)
             if cover.shape != mask.shape:
                 raise DataError(f"mask {path} is {cover.shape}, its label {mask.shape} pixels: {_FIX_COVER}")
@@ -134,11 +120,8 @@ class NavcamPairs:
 def find_tree(root: Path | None = None) -> Path:
     """Folder with the Navcam's ``images/edr`` in it, of the newest version under ``root`` or near it.
 
-    Args:
-        root: folder of data sets; ``paths.data()`` by default. One too high or too low, or doubled, will do.
-
-    Raises:
-        DataError: there is none.
+    A ``root`` (``paths.data()`` by default) that is one too high or too low, or doubled, will do; ``NoDataError``
+    where there is none.
     """
     root = paths.data() if root is None else root
     inside = root.resolve()  # maybe in the tree
@@ -166,19 +149,10 @@ def _what_else(root: Path) -> str:
 def read_pairs(
     root: Path | None = None, gold: str | None = "min3", *, covered: bool = False
 ) -> tuple[NavcamPairs, str]:
-    """Pair images and labels by their stem.
-
-    Args:
-        root: folder of data sets; ``paths.data()`` by default.
-        gold: which labels of the experts join the others; they may be absent. ``None`` leaves them out.
-        covered: whether pixels of the rover and those beyond 30 m count as unlabelled; an image may lack either mask.
+    """Pair images and labels by their stem, with the arguments and errors of ``open_ai4mars``.
 
     Returns:
         The pairs in the order of time, and a few words on what was left out.
-
-    Raises:
-        DataError: there is no tree, no pair, an image's name has no clock, or no mask of what ``covered`` asks for.
-        RecipeError: there is no such gold set.
     """
     if gold is not None and gold not in AI4Mars.golds:
         raise RecipeError(f"unknown gold labels {gold!r} of ai4mars: choose one of {', '.join(AI4Mars.golds)}")
@@ -195,11 +169,11 @@ def read_pairs(
     lone, widows = len(images) - len(chosen), len(labels) - len(chosen)
     note = f"{len(expert.keys() & images.keys()):,} of them with gold labels {gold}" if expert else "no gold labels"
     note += f"; left out: {lone:,} images without a label, {widows:,} labels without an image"
-    covers = _covers(folder, chosen) if covered else ()
+    covers = _covers(folder, chosen) if covered else ((),) * len(chosen)
     if covered:
         note += f"; 255 under the rover and range masks that {sum(map(bool, covers)):,} of them have"
     files, masks = tuple(images[stem] for stem in chosen), tuple(labels[stem] for stem in chosen)
-    rows = [(files[i], masks[i], *(covers[i] if covered else ())) for i in range(len(chosen))]
+    rows = ((file, mask, *more) for file, mask, more in zip(files, masks, covers, strict=True))
     print_of = digest(" ".join(f"{path.name} {path.stat().st_size}" for path in row) for row in rows)
     return NavcamPairs(tuple(file.name for file in files), files, masks, sols, print_of, covers), note
 
@@ -233,17 +207,8 @@ def _cut(sols: Indices, share: float) -> int:
     return int(edges[np.abs(edges - share * len(sols)).argmin()])
 
 
-def split(sols: Indices, protocol: str, name: str = "ai4mars") -> tuple[Indices, Indices, Indices]:
-    """Positions of train, val and test among pairs in the order of time.
-
-    Args:
-        sols: sol of each pair, ascending, shape ``(n,)``.
-        protocol: ``sol``, ``time`` or ``choice``.
-        name: of the data set, for the message.
-
-    Raises:
-        RecipeError: there is no such protocol.
-    """
+def split(sols: Indices, protocol: str, name: str = "ai4mars") -> dict[str, Indices]:
+    """Positions of train, val and test among pairs, whose ``sols``, ``(n,)``, ascend; see ``open_ai4mars``."""
     if protocol not in AI4Mars.protocols:
         raise RecipeError(
             f"unknown split protocol {protocol!r} of {name}: choose one of {', '.join(AI4Mars.protocols)}"
@@ -253,7 +218,7 @@ def split(sols: Indices, protocol: str, name: str = "ai4mars") -> tuple[Indices,
         until = _cut(sols, AI4Mars.train_share)
     middle = _cut(sols[:until], 1 - AI4Mars.val_share) if protocol == "choice" else until
     everything = np.arange(len(sols), dtype=np.int64)
-    return everything[:middle], everything[middle:until], everything[until:]
+    return {"train": everything[:middle], "val": everything[middle:until], "test": everything[until:]}
 
 
 @SEGMENTATION_DATASETS.register("ai4mars")
@@ -281,16 +246,13 @@ def open_ai4mars(
         Section 3 and Table 2 of the paper.
     """
     source, left_out = read_pairs(root, gold, covered=covered)
-    train, val, test = split(source.sols, protocol)
-    parts = {"train": train, "val": val, "test": test}
+    parts = split(source.sols, protocol)
     counts = ", ".join(f"{len(part):,} {name}" for name, part in parts.items() if len(part))
     return SegmentationData(
         name="ai4mars",
         protocol=protocol,
         source=source,
-        train=train,
-        val=val,
-        test=test,
+        **parts,
         class_names=AI4Mars.class_names,
         fingerprint=digest([source.fingerprint, *(f"{name} {len(part)}" for name, part in parts.items())]),
         synthetic=False,

@@ -39,7 +39,6 @@ class _Chain(nn.Module):
         self.parts = nn.Sequential(*parts)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Augmented copies of ``images``, ``(B, 3, H, W)`` in [0, 1]."""
         with _trusted_draws():
             return self.parts(images).clamp(0.0, 1.0)
 
@@ -82,7 +81,6 @@ class _Views:
         return f"{self.name}: {self.change!r}"
 
     def __call__(self, images: Tensor, view: int) -> Tensor:
-        """View ``view`` of ``images``, ``(B, 3, H, W)`` in [0, 1]."""
         if self.change is not None:
             return self.change(images)
         return images.flip(-1) if self.name == "mirror" and view % 2 else images
@@ -90,12 +88,10 @@ class _Views:
 
 @cache
 def view_maker(name: str, size: int) -> Callable[[Tensor, int], Tensor]:
-    """What makes the views of a bank.
+    """What makes the views of a bank, of images of ``size`` pixels.
 
-    Args:
-        name: ``ordinary`` or ``strong``, drawn anew for each view; ``plain``, the images as they are; ``mirror``, as
-            they are in even views and mirrored in odd ones.
-        size: edge of the images, pixels.
+    ``ordinary`` and ``strong`` are drawn anew for each view; ``plain`` is the images as they are; ``mirror``, as they
+    are in even views and mirrored in odd ones.
     """
     if name not in (*AUGMENTATIONS, "plain", "mirror"):
         raise RecipeError(f"unknown augmentation {name!r}; known: {', '.join((*AUGMENTATIONS, 'plain', 'mirror'))}")
@@ -125,15 +121,7 @@ class MaskedAugmentation(nn.Module):
         )
 
     def forward(self, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-        """Augmented copies.
-
-        Args:
-            images: in [0, 1].
-            masks: codes of any integer type.
-
-        Shape:
-            ``images``: ``(B, 3, H, W)``; ``masks``: ``(B, H, W)``; the results likewise, at ``size``, masks as int64.
-        """
+        """Copies of images in [0, 1], ``(B, 3, H, W)``, and of codes, ``(B, H, W)``, at ``size``; codes as int64."""
         with _trusted_draws():
             changed, moved = self.parts(images, masks[:, None].float())
         return changed.clamp(0.0, 1.0), moved[:, 0].round().to(torch.int64)

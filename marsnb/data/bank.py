@@ -108,16 +108,8 @@ class BankSpec:
     @cached_property
     def key(self) -> str:
         """Digest of data, weights, cut, augmentation, size, number of views and type; 16 hex digits."""
-        parts: list[object] = [
-            VERSION,
-            CHUNK,
-            self.source.fingerprint,
-            self.size,
-            self.augmentation,
-            self.views,
-            self.cut,
-        ]
-        parts += ["float16", repr(view_maker(self.augmentation, self.size)), _digest(self.trunk)]
+        parts = [VERSION, CHUNK, self.source.fingerprint, self.size, self.augmentation, self.views, self.cut, "float16"]
+        parts += [repr(view_maker(self.augmentation, self.size)), _digest(self.trunk)]
         text = "\n".join(map(str, parts)).encode() + np.ascontiguousarray(self.indices, dtype=np.int64).tobytes()
         return hashlib.sha256(text).hexdigest()[:16]
 
@@ -153,22 +145,16 @@ def open_bank(spec: BankSpec, *, workers: int | None = None, quiet: bool = False
         DataError: an image cannot be decoded, or there is not enough disk; nothing half-written stays then.
     """
     folder = paths.runs() / "bank"
+    if not any((folder / spec.key).glob("*.npy")):
+        with locked(folder / f"{spec.key}.lock", f"another process is building the bank {spec.key}: waiting for it"):
+            if not any((folder / spec.key).glob("*.npy")):
+                _build(spec, folder, workers or os.cpu_count() or 1, quiet)
+    maps = tuple(np.load(file, mmap_mode="r") for file in sorted((folder / spec.key).glob("*.npy")))
+    if not maps:
+        raise DataError(f"the bank {folder / spec.key} cannot be read: delete it and run the same command again")
     rows = np.full(len(spec.source.names), -1, np.int64)
     rows[spec.indices] = np.arange(len(spec.indices))
-    made = _open(folder, spec.key)
-    if made is None:
-        with locked(folder / f"{spec.key}.lock", f"another process is building the bank {spec.key}: waiting for it"):
-            if _open(folder, spec.key) is None:
-                _build(spec, folder, workers or os.cpu_count() or 1, quiet)
-        made = _open(folder, spec.key)
-    if made is None:
-        raise DataError(f"the bank {folder / spec.key} cannot be read: delete it and run the same command again")
-    return Bank(made, rows)
-
-
-def _open(folder: Path, key: str) -> tuple[np.ndarray, ...] | None:
-    files = sorted((folder / key).glob("*.npy"))
-    return tuple(np.load(file, mmap_mode="r") for file in files) if files else None
+    return Bank(maps, rows)
 
 
 @contextmanager
@@ -187,17 +173,10 @@ def _loaded(job: Path) -> tuple[nn.Module, ImageSource, int, str, str]:
 
 
 def encode(trunk: nn.Module, images: np.ndarray, augmentation: str, size: int, view: int) -> tuple[Tensor, ...]:
-    """One view of some images through the trunk, drawn from torch's global generator.
+    """View number ``view`` of some images through the trunk, drawn from torch's global generator; see ``BankSpec``.
 
-    Args:
-        trunk: see ``BankSpec``.
-        images: decoded, ``(B, size, size, 3 or 1)`` uint8.
-        augmentation: name of the augmentation.
-        size: edge of the images, pixels.
-        view: number of the view.
-
-    Returns:
-        The trunk's maps, ``(B, C, h, w)`` float32 each.
+    Shape:
+        ``images``: decoded, ``(B, size, size, 3 or 1)`` uint8. Output: the trunk's maps, ``(B, C, h, w)`` float32 each.
     """
     changed = view_maker(augmentation, size)(to_unit(to_images(images)), view)
     found = trunk.trunk(changed.contiguous(memory_format=torch.channels_last))  # type: ignore[operator]
@@ -244,7 +223,10 @@ def _build(spec: BankSpec, folder: Path, workers: int, quiet: bool) -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         shutil.rmtree(partial, ignore_errors=True)
-        raise _no_room(shapes, folder) from error
+        raise DataError(
+            f"the disk is full: the bank of views needs {_bytes(shapes) / 2**30:.1f} GiB in {folder}; "
+            "free some space or set MARSNB_RUNS"
+        ) from error
 
 
 def _computed(job: Path, todo: Sequence[tuple[int, Indices]], workers: int) -> Iterator[list[np.ndarray]]:
@@ -276,35 +258,22 @@ def _bytes(shapes: Sequence[tuple[int, ...]]) -> int:
     return sum(2 * int(np.prod(shape)) for shape in shapes)
 
 
-def _no_room(shapes: Sequence[tuple[int, ...]], folder: Path) -> DataError:
-    return DataError(
-        f"the disk is full: the bank of views needs {_bytes(shapes) / 2**30:.1f} GiB in {folder}; "
-        "free some space or set MARSNB_RUNS"
-    )
-
-
 def _whole_chunks(partial: Path, spec: BankSpec, shapes: Sequence[tuple[int, ...]]) -> int:
     """Cut the files being written to the whole chunks that all of them hold; returns how many these are."""
-    rows = min(_rows(partial / f"{i}.npy", shape) for i, shape in enumerate(shapes))
+    files = [(partial / f"{i}.npy", _header(shape), _bytes([shape[2:]])) for i, shape in enumerate(shapes)]
+    for file, header, _ in files:
+        if not file.exists() or file.stat().st_size < len(header):
+            file.write_bytes(header)
+    rows = min((file.stat().st_size - len(header)) // each for file, header, each in files)
     n = len(spec.indices)
     view, rest = divmod(rows, n)
     kept = view * n + rest // CHUNK * CHUNK
     wanted = _bytes(shapes) * (spec.views * n - kept) // (spec.views * n)
     if wanted > shutil.disk_usage(partial).free:
         raise OSError(errno.ENOSPC, "no room for the bank")
-    for i, shape in enumerate(shapes):
-        file = partial / f"{i}.npy"
-        if not file.exists():
-            file.write_bytes(_header(shape))
-        os.truncate(file, len(_header(shape)) + kept * 2 * int(np.prod(shape[2:])))
+    for file, header, each in files:
+        os.truncate(file, len(header) + kept * each)
     return view * -(-n // CHUNK) + rest // CHUNK
-
-
-def _rows(file: Path, shape: tuple[int, ...]) -> int:
-    """Whole rows that a file holds."""
-    if not file.exists():
-        return 0
-    return max(0, file.stat().st_size - len(_header(shape))) // (2 * int(np.prod(shape[2:])))
 
 
 @contextmanager

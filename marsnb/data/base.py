@@ -1,8 +1,8 @@
 """What every classification data set looks like to the rest of the package: numpy only, no torch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,12 @@ class LabelledList:
 
     indices: Indices
     labels: Indices
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[int, int]]) -> Self:
+        """The list of some (position, class)."""
+        indices, labels = np.array(list(pairs), dtype=np.int64).reshape(-1, 2).T.copy()
+        return cls(indices, labels)
 
     def __len__(self) -> int:
         return len(self.indices)

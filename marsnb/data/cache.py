@@ -26,11 +26,7 @@ def cache_path(source: ImageSource, size: int) -> Path:
 
 
 def open_cached(source: ImageSource, size: int) -> np.memmap:
-    """All images of ``source``, decoded the first time and memory-mapped from then on.
-
-    Args:
-        source: the images.
-        size: edge of the square they are squashed to, pixels.
+    """All images of ``source``, squashed to ``size`` pixels, decoded the first time and memory-mapped from then on.
 
     Shape:
         Output: ``(N, size, size, 3)``, uint8, read-only, in the order of ``source.names``. A source whose ``channels``

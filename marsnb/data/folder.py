@@ -1,6 +1,7 @@
 """Images of one's own: a folder per class, in one folder."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -40,10 +41,10 @@ def _images(folder: Path) -> list[Path]:
     return sorted(path for path in found if not any(map(hidden, path.relative_to(folder).parts)))
 
 
-def _content(path: Path) -> str:
-    """Digest of a file: two pictures of one's own may have one name and one size."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _files(root: Path, images: Iterable[Path]) -> ImageFiles:
+    """Pictures under their names in the folder, told apart by content: two of one's own may have one name and size."""
+    named = {"/".join(image.relative_to(root).parts): image for image in images}
+    return named_files(named, FIX, lambda path: hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def _folder(path: str | Path, what: str) -> Path:
@@ -76,18 +77,21 @@ def open_folder(
     split = "train" in {folder.name for folder in inside}
     if split and (others := {folder.name for folder in inside} - set(SPLITS)):
         raise DataError(f"{root} has a folder {min(others)!r} beside train: name its folders train, val and test")
-    found = {image: image.relative_to(root).parts for folder in inside for image in _images(folder)}
-    rows = {  # name, as in the folder: split and class
-        "/".join(parts): (parts[0] if split else split_of(parts[-1]), parts[1] if split else parts[0])
-        for parts in found.values()
-        if len(parts) > 1 + split
+    rows = {  # split and class
+        image: (parts[0], parts[1]) if split else (split_of(image.name), parts[0])
+        for folder in inside
+        for image in _images(folder)
+        if len(parts := image.relative_to(root).parts) > 1 + split
     }
     classes = tuple(sorted({label for _, label in rows.values()}))
     if len(classes) < 2:
         raise DataError(f"{root} has {len(classes)} folders with images, not two or more: make one for each class")
-    images = {"/".join(parts): image for image, parts in found.items()}
-    source = named_files({name: images[name] for name in rows}, FIX, _content)
-    lists = {name: _list(source, rows, classes, name) for name in SPLITS}
+    source = _files(root, rows)
+    placed = [rows[file] for file in source.files]
+    lists = {
+        name: LabelledList.of((i, classes.index(label)) for i, (side, label) in enumerate(placed) if side == name)
+        for name in SPLITS
+    }
     counts = np.bincount(lists["train"].labels, minlength=len(classes))
     few = [f"{name!r} has {n}" for name, n in zip(classes, counts, strict=True) if n < LEAST]
     few += [f"{name} has no image" for name in SPLITS if not len(lists[name])]
@@ -96,6 +100,7 @@ def open_folder(
         raise DataError(f"{root}: a class needs {LEAST} training images and a split one, but {few[0]}: {how}")
     sizes = ", ".join(f"{len(lists[name]):,} {name}" for name in SPLITS)
     rest = None if unlabelled is None else _unlabelled(_folder(unlabelled, "unlabelled images"))
+    assigned = (f"{name} {at}" for name, at in zip(source.names, placed, strict=True))
     return ClassificationData(
         name="folder",
         protocol=protocol,
@@ -105,21 +110,14 @@ def open_folder(
         test=lists["test"],
         unlabelled=rest,
         class_names=classes,
-        fingerprint=digest([source.fingerprint, *(f"{name} {rows[name]}" for name in source.names)]),
+        fingerprint=digest([source.fingerprint, *assigned]),
         synthetic=False,
         note=f"{root.name}: {sizes} images of {len(classes)} classes, {'as sorted' if split else 'split by name'}"
         f"{'' if rest is None else f'; {len(rest):,} more without labels'}.",
     )
 
 
-def _list(source: ImageFiles, rows: dict[str, tuple[str, str]], classes: tuple[str, ...], split: str) -> LabelledList:
-    chosen = [(i, classes.index(rows[name][1])) for i, name in enumerate(source.names) if rows[name][0] == split]
-    indices, labels = np.array(chosen, dtype=np.int64).reshape(-1, 2).T
-    return LabelledList(indices, labels)
-
-
 def _unlabelled(root: Path) -> ImageFiles:
-    images = {"/".join(image.relative_to(root).parts): image for image in _images(root)}
-    if not images:
+    if not (images := _images(root)):
         raise DataError(f"no image in {root}: name a folder of JPEG, PNG or TIFF")
-    return named_files(images, FIX, _content)
+    return _files(root, images)

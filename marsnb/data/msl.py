@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-import numpy as np
 import yaml
 
 from marsnb import paths
@@ -89,12 +88,8 @@ class Tree:
 def find_tree(root: Path | None = None) -> Path:
     """Folder with ``calibrated/`` in it: ``<root>/msl-images`` or ``root`` itself, or one near it.
 
-    Args:
-        root: folder of data sets; ``paths.data()`` by default. Where a program that unpacks has doubled a folder, or
-            ``root`` is one too high or too low, the tree is found too.
-
-    Raises:
-        DataError: there is none.
+    Where a program that unpacks has doubled a folder, or ``root`` (``paths.data()`` by default) is one too high or too
+    low, the tree is found too; ``NoDataError`` where there is none.
     """
     root = paths.data() if root is None else root
     places = [root / MSL.folder, root]
@@ -106,11 +101,7 @@ def find_tree(root: Path | None = None) -> Path:
 
 
 def paper_table1() -> dict[str, tuple[int, int]]:
-    """The paper's counts: class to (train and validation, test).
-
-    Reference:
-        Table 1 of the paper, with "mascam" folded into mastcam.
-    """
+    """The counts of the paper's Table 1, "mascam" folded into mastcam: class to (train and validation, test)."""
     rows = yaml.safe_load((paths.recipes() / "table01.yaml").read_text("utf-8"))["rows"]
     return {name: (train_val, test) for name, (train_val, test) in rows.items()}
 
@@ -152,11 +143,7 @@ def read_list(folder: Path, split: str) -> list[tuple[str, int]]:
 
 
 def read_tree(root: Path | None = None) -> Tree:
-    """Read the official lists and the names of the files.
-
-    Raises:
-        DataError: a list or a listed file is missing, or a list has an id that no class has.
-    """
+    """Read the official lists and the names of the files; ``DataError`` if one is missing or an id is unknown."""
     folder = find_tree(root)
     present, ignored = product_files(folder / MSL.images)
     lists: dict[str, dict[str, int]] = {}
@@ -177,11 +164,7 @@ def read_tree(root: Path | None = None) -> Tree:
 
 
 def read_split(protocol: str, tree: Tree) -> dict[str, list[str]]:
-    """File names of ``train``, ``val`` and ``test`` under a protocol.
-
-    Args:
-        protocol: ``by_frame``, ``paper`` or ``chronological``.
-        tree: the published tree; the test list is always its own.
+    """File names of ``train``, ``val`` and ``test`` under a protocol; the test list is always the tree's own.
 
     Raises:
         RecipeError: there is no such protocol.
@@ -189,9 +172,9 @@ def read_split(protocol: str, tree: Tree) -> dict[str, list[str]]:
     """
     if protocol not in MSL.protocols:
         raise RecipeError(f"unknown split protocol {protocol!r} of msl: choose one of {', '.join(MSL.protocols)}")
-    test = sorted(tree.lists["test"])
+    official = {split: sorted(labels) for split, labels in tree.lists.items()}
     if protocol == "chronological":
-        return {"train": sorted(tree.lists["train"]), "val": sorted(tree.lists["val"]), "test": test}
+        return official
     path = paths.splits() / f"msl_v1_{protocol}.txt"
     if not path.is_file():
         raise DataError(f"split list {path} is missing: restore it from the repository")
@@ -203,7 +186,7 @@ def read_split(protocol: str, tree: Tree) -> dict[str, list[str]]:
         chosen[line[1]].append(line[0])
     if sorted(chosen["train"] + chosen["val"]) != sorted(tree.lists["train"] | tree.lists["val"]):
         raise DataError(f"{path.name} and the lists in {tree.folder} name different images: {_FIX}")
-    return {split: sorted(names) for split, names in chosen.items()} | {"test": test}
+    return {split: sorted(names) for split, names in chosen.items()} | {"test": official["test"]}
 
 
 @DATASETS.register("msl")
@@ -240,19 +223,17 @@ def open_msl(
     source = named_files({name: tree.files[name] for name in labels}, _FIX)
     position = {name: index for index, name in enumerate(source.names)}
     parts = {
-        split: LabelledList(
-            np.array([position[name] for name in names], dtype=np.int64),
-            np.array([labels[name] for name in names], dtype=np.int64),
-        )
+        split: LabelledList.of((position[name], labels[name]) for name in names)
         for split, names in read_split(protocol, tree).items()
     }
 
     # departure: the paper does not list its 34k PDS images; here no exposure of a labelled image is among them, and by
     # default none of the test period.
     frames = {parse_name(name).frame for name in labels}
-    extra = _unlisted(tree, frames, max_sol)
-    notes = [f"{len(extra)} of {len(tree.unlabelled)} files of MSL v1 without a label"]
-    files = list(extra)
+    unlisted = [tree.files[name] for name in tree.unlabelled]
+    extra, _ = product_files(tree.folder, unlisted, exclude_frames=frames, max_sol=max_sol)
+    notes = [f"{len(extra)} of {len(unlisted)} files of MSL v1 without a label"]
+    files = list(extra.values())
     if unlabelled is not None:
         folder = (paths.data() if root is None else root) / unlabelled
         default = unlabelled == DEFAULT_UNLABELLED
@@ -279,9 +260,7 @@ def open_msl(
         name="msl",
         protocol=protocol,
         source=source,
-        train=parts["train"],
-        val=parts["val"],
-        test=parts["test"],
+        **parts,
         unlabelled=pool if len(pool) else None,
         class_names=MSL.class_names,
         fingerprint=digest([source.fingerprint, *assigned]),
@@ -289,11 +268,3 @@ def open_msl(
         note=note,
         groups=number_groups([parse_name(name).frame for name in source.names]),
     )
-
-
-def _unlisted(tree: Tree, frames: set[str], max_sol: int | None) -> list[Path]:
-    """Files of the tree in no list, of no labelled exposure and not after ``max_sol``."""
-    products = [(name, parse_name(name)) for name in tree.unlabelled]
-    last = max_sol if max_sol is not None else max((product.sol for _, product in products), default=0)
-    kept = [name for name, product in products if product.frame not in frames and product.sol <= last]
-    return [tree.files[name] for name in kept]

@@ -71,10 +71,10 @@ def product_files(
     """The images of a folder that have a product's name.
 
     Args:
-        folder: the folder.
+        folder: any folder of JPEGs in the PDS naming.
         files: those of it and of its subfolders to look at; what lies in the folder itself if ``None``.
-        exclude_frames: frames (first 22 characters) to leave out.
-        max_sol: last sol to keep; ``None`` keeps all.
+        exclude_frames: frames (first 22 characters) to leave out: labelled images and their twins.
+        max_sol: last sol to keep; ``None`` keeps all (the paper does not say). Test images of MSL v1 begin at 565.
 
     Returns:
         Published name to file, sorted; of two files with one name the first. And what was left out: reason to names.
@@ -99,19 +99,13 @@ def product_files(
 def open_folder(
     folder: Path, *, exclude_frames: Collection[str] = (), max_sol: int | None = None, may_be_empty: bool = False
 ) -> tuple[list[Path], str]:
-    """List the images of a folder and of its subfolders.
-
-    Args:
-        folder: any folder of JPEGs in the PDS naming.
-        exclude_frames: frames (first 22 characters) to leave out: labelled images and their twins.
-        max_sol: last sol to keep; ``None`` keeps all (the paper does not say). Test images of MSL v1 begin at 565.
-        may_be_empty: whether a folder of which nothing may be used is an empty list.
+    """List the images of a folder and of its subfolders; see ``product_files``.
 
     Returns:
         The files, and a few words on how many were used of how many, and why the others were left out.
 
     Raises:
-        DataError: the folder is missing, or nothing in it may be used.
+        DataError: the folder is missing, or nothing in it may be used and it may not be empty.
     """
     if not folder.is_dir():
         raise DataError(f"no folder {folder}: put the unlabelled images there, or name another folder")

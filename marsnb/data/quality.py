@@ -13,31 +13,19 @@ CHUNK = 256
 
 
 def exposure(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Share of the pixels with a saturated channel, in percent: over-exposure.
-
-    Shape:
-        Input: ``(N, H, W, 3)``. Output: ``(N,)``.
-    """
+    """Share of the pixels of ``(N, H, W, 3)`` with a saturated channel, ``(N,)``, in percent: over-exposure."""
     share: NDArray[np.float64] = 100 * (images.max(axis=-1) >= WHITE).mean(axis=(1, 2))
     return share
 
 
 def tint(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Mean of red less green, and of green less blue, in grey values (0-255).
-
-    Shape:
-        Input: ``(N, H, W, 3)``. Output: ``(N, 2)``.
-    """
+    """Mean of red less green, and of green less blue, of ``(N, H, W, 3)``: ``(N, 2)``, in grey values (0-255)."""
     means = images.mean(axis=(1, 2), dtype=np.float64)  # (N, 3)
     return means[:, :2] - means[:, 1:]
 
 
 def sharpness(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Variance of the Laplacian over the variance of the image: low where it is blurred or was enlarged.
-
-    Shape:
-        Input: ``(N, H, W, 3)``. Output: ``(N,)``.
-    """
+    """Variance of the Laplacian of ``(N, H, W, 3)`` over that of the image, ``(N,)``: low where blurred or enlarged."""
     grey = images.mean(axis=-1, dtype=np.float32)  # (N, H, W)
     middle = grey[:, 1:-1, 1:-1]
     around = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
@@ -54,10 +42,8 @@ def quality(images: NDArray[np.uint8]) -> pd.DataFrame:
     error is how far the tint is from the usual one.
 
     Args:
-        images: of ``SIZE`` pixels, or any other size for scores that are compared among themselves.
-
-    Shape:
-        Input: ``(N, H, W, 3)``, uint8, also memory-mapped.
+        images: ``(N, H, W, 3)``, uint8, also memory-mapped; of ``SIZE`` pixels, or any other size for scores that are
+            compared among themselves.
 
     Returns:
         One line per image: ``exposure`` (percent, high is bad), ``colour`` (distance of the tint from the median of

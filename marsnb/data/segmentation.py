@@ -40,17 +40,11 @@ class PairSource(ImageSource, Protocol):
 
 @dataclass(frozen=True)
 class SegmentationData:
-    """A segmentation data set, opened under one split protocol.
+    """A segmentation data set, opened under one split protocol; the rest is as of ``ClassificationData``.
 
     Attributes:
-        name: name in the registry, e.g. ``"ai4mars"``.
-        protocol: name of the split protocol, e.g. ``"sol"``.
         source: all pairs of image and mask, in the order of time.
         train, val, test: positions in ``source``, shape ``(n,)``, int64; ``val`` may be empty.
-        class_names: C names, in the order of the codes.
-        fingerprint: hex digest of the pairs and the splits.
-        synthetic: whether the images are generated; every table and figure of such data says SYNTHETIC.
-        note: one sentence on what was used and left out, for tables and logs.
     """
 
     name: str
@@ -105,11 +99,9 @@ def open_pairs(source: PairSource, size: int) -> tuple[np.memmap, np.memmap]:
 def require_labels(data: SegmentationData, masks: np.ndarray, splits: Iterable[str] = ("train", "test")) -> None:
     """Stop where a split has no labelled pixel: nothing could be learned or scored there.
 
-    It looks at masks only until it meets a label.
-
     Args:
         data: the data set.
-        masks: decoded masks of all of it, ``(N, size, size)``.
+        masks: decoded masks of all of it, ``(N, size, size)``; looked at only until a label is met.
         splits: names of those that have to have labels; an empty split is none of its business.
 
     Raises:
@@ -125,11 +117,7 @@ def require_labels(data: SegmentationData, masks: np.ndarray, splits: Iterable[s
 
 
 def pixel_counts(source: PairSource, classes: int) -> NDArray[np.int64]:
-    """Pixels of each class in each mask at its own size, counted once and kept.
-
-    Args:
-        source: the pairs.
-        classes: C.
+    """Pixels of each of ``classes`` in each mask at its own size, counted once and kept.
 
     Shape:
         Output: ``(N, C + 1)``, the last column is the unlabelled pixels.
@@ -139,13 +127,12 @@ def pixel_counts(source: PairSource, classes: int) -> NDArray[np.int64]:
     """
     path = paths.cache() / f"{digest([source.fingerprint, 'counts', classes])[:16]}-pixels.npy"
     shape = (len(source.names), classes + 1)
-    if path.exists():
-        try:
-            known = np.load(path)
-            if known.shape == shape:
-                return known
-        except (ValueError, EOFError, OSError):
-            pass  # half a file: count again
+    try:
+        known = np.load(path)
+        if known.shape == shape:
+            return known
+    except (ValueError, EOFError, OSError):
+        pass  # none, or half a file: count
 
     def count(index: int) -> NDArray[np.int64]:
         found = np.bincount(source.mask(index, None).reshape(-1), minlength=UNLABELLED + 1)

@@ -48,22 +48,14 @@ def _generator(*key: int) -> np.random.Generator:
 
 
 def shuffled(n: int, batch: int, step: int, seed: int) -> Indices:
-    """Batch ``step`` of an endless walk through ``n`` items, each pass in a new order.
-
-    Shape:
-        Output: ``(batch,)``, positions ``0 .. n-1``.
-    """
+    """Batch ``step`` of an endless walk through ``n`` items, each pass in a new order: ``(batch,)`` of ``0 .. n-1``."""
     wanted = np.arange(step * batch, (step + 1) * batch)
     orders = {p: _generator(seed, p).permutation(n) for p in np.unique(wanted // n)}
     return np.array([orders[i // n][i % n] for i in wanted], dtype=np.int64)
 
 
 def balanced(labels: Indices, batch: int, step: int, seed: int) -> Indices:
-    """A class drawn uniformly, then an image of it: class-balanced sampling.
-
-    Shape:
-        Output: ``(batch,)``, positions in ``labels``.
-    """
+    """A class drawn uniformly, then an image of it: class-balanced sampling; positions in ``labels``, ``(batch,)``."""
     rng = _generator(seed, step)
     classes = rng.choice(np.unique(labels), batch)
     return np.array([rng.choice(np.flatnonzero(labels == c)) for c in classes], dtype=np.int64)
@@ -79,8 +71,8 @@ def class_pairs(labels: Indices, step: int, seed: int, groups: Indices | None = 
         groups: what each item is a picture of, such as its exposure; the second image is then of another group where
             the class has two, so that a pair is no image beside its own thumbnail.
 
-    Shape:
-        Output: two ``(C,)`` arrays of positions in ``labels``, in the order of the classes.
+    Returns:
+        Two ``(C,)`` arrays of positions in ``labels``, in the order of the classes.
     """
     rng = _generator(seed, step)
     first, second = [], []
@@ -96,17 +88,9 @@ def class_pairs(labels: Indices, step: int, seed: int, groups: Indices | None = 
 
 
 def view_pairs(n: int, views: int, step: int, seed: int, same: bool) -> tuple[Indices, Indices]:
-    """Which kept view of each item a step sees, first and second.
+    """Which of the kept ``views`` of each of ``n`` items a step sees: first and second, ``(n,)`` each.
 
-    Args:
-        n: items.
-        views: kept of each item.
-        step: global step number.
-        seed: the stream's own.
-        same: whether both are of one image, and so differ where there is more than one view.
-
-    Shape:
-        Output: two ``(n,)`` arrays, ``0 .. views-1``.
+    With ``same`` both are of one image, and so differ where there is more than one view.
     """
     rng = _generator(seed, step, 1)
     first = rng.integers(0, views, n)
@@ -115,13 +99,7 @@ def view_pairs(n: int, views: int, step: int, seed: int, same: bool) -> tuple[In
 
 
 def batches(
-    stream: Stream,
-    labels: Indices,
-    n: int,
-    batch: int,
-    steps: range,
-    seed: int,
-    groups: Indices | None = None,
+    stream: Stream, labels: Indices, n: int, batch: int, steps: range, seed: int, groups: Indices | None = None
 ) -> Iterator[tuple[Indices, Indices]]:
     """Index batches of ``stream`` for a range of global steps.
 

@@ -4,6 +4,7 @@ It is made so that what the paper is about shows on it within seconds: the imbal
 Fig. 3 and the damage of Fig. 4. It says nothing about Mars: a number measured on it is not comparable with the paper's.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -46,7 +47,7 @@ class SyntheticSource:
         names: one name per image in the pattern of MSL v1 (sol, camera, ..., ``E`` full or ``I`` thumbnail).
         fingerprint: hex digest of the generator's version, the seed and the names.
         labels: classes, for the unlabelled images too (nothing that trains may look there).
-        damage: kind of damage of each image: over-exposed, colour channel, low resolution or blur; empty where sound.
+        damage: kind of damage of each image, of ``DAMAGE``; empty where sound.
     """
 
     seed: int
@@ -68,24 +69,16 @@ def counts_like_table1(total: int, split: int) -> tuple[int, ...]:
     """Images per class: the paper's Table 1 scaled down, with at least six of every class for training, two for test.
 
     Args:
-        total: number of images.
+        total: number of images; too few raise ``DataError``.
         split: 0 for training and validation (paper: 5,386), 1 for test (paper: 1,305).
-
-    Raises:
-        DataError: ``total`` is too small for that.
-
-    Reference:
-        Table 1 of arXiv 2206.02180.
     """
     paper = np.array([TABLE1[name][split] for name in CLASSES])
     least = (6, 2)[split] * (paper > 0)
     if total < least.sum():
         raise DataError(f"{total} images are too few for the classes of synthetic Mars: ask for {least.sum()} or more")
     scale = total / paper.sum()
-    counts = np.maximum(np.floor(paper * scale), least).astype(int)
-    while counts.sum() > total:  # as classes with the least count take more than their share
-        scale *= 0.995
-        counts = np.maximum(np.floor(paper * scale), least).astype(int)
+    while (counts := np.maximum(np.floor(paper * scale), least).astype(int)).sum() > total:
+        scale *= 0.995  # as classes with the least count take more than their share
     counts[paper.argmax()] += total - counts.sum()
     return tuple(counts.tolist())
 
@@ -105,14 +98,18 @@ def _frames(seed: int, counts: tuple[int, ...], test: bool, first: int) -> list[
             r = rng.random(4)
             # the first two frames of a class are single images from the early sols: every protocol trains on two
             twin = 2 <= done < count - 1 and r[0] < TWIN_SHARE
-            low, high = (
-                (GAP_SOL, LAST_SOL + 1) if test else (3, VAL_SOL) if done < 2 or r[1] < 0.6 else (VAL_SOL, GAP_SOL)
-            )
+            early = (3, VAL_SOL) if done < 2 or r[1] < 0.6 else (VAL_SOL, GAP_SOL)
+            low, high = (GAP_SOL, LAST_SOL + 1) if test else early
             sol, damage = low + int((high - low) * r[2]), _damage(rng, test)
-            stem = f"{sol:04d}{('ML', 'MR', 'MH')[int(3 * r[3])]}{label + 1:06d}{100:03d}{first + len(rows):07d}"
-            rows += [(f"{stem}{kind}01_SYNT.JPG", label, damage) for kind in ("EI" if twin else "E")]
+            frame = _frame(sol, r[3], label + 1, 100, first + len(rows))
+            rows += [(f"{frame}{kind}01_SYNT.JPG", label, damage) for kind in ("EI" if twin else "E")]
             done += 1 + twin
     return rows
+
+
+def _frame(sol: int, camera: float, sequence: int, line: int, number: int) -> str:
+    """First 22 characters of a name in the pattern of MSL v1."""
+    return f"{sol:04d}{('ML', 'MR', 'MH')[int(3 * camera)]}{sequence:06d}{line:03d}{number:07d}"
 
 
 def _unlabelled(seed: int, count: int) -> list[tuple[str, int, str]]:
@@ -123,13 +120,13 @@ def _unlabelled(seed: int, count: int) -> list[tuple[str, int, str]]:
         r = rng.random(4)
         label = int(np.searchsorted(paper, r[0] * paper[-1], "right")) if number % 2 else int(len(CLASSES) * r[0])
         sol = 3 + int((LAST_SOL - 3) * r[1])
-        name = f"{sol:04d}{('ML', 'MR', 'MH')[int(3 * r[2])]}{0:06d}{200:03d}{5_000_000 + number:07d}E01_SYNT.JPG"
+        name = f"{_frame(sol, r[2], 0, 200, 5_000_000 + number)}E01_SYNT.JPG"
         rows.append((name, label, _damage(rng, sol >= GAP_SOL)))
     return rows
 
 
 def _source(seed: int, rows: list[tuple[str, int, str]]) -> SyntheticSource:
-    names, labels, damage = tuple(r[0] for r in rows), tuple(r[1] for r in rows), tuple(r[2] for r in rows)
+    names, labels, damage = zip(*rows, strict=True)
     return SyntheticSource(seed, names, digest(["synthetic", VERSION, seed, *rows]), labels, damage)
 
 
@@ -139,12 +136,9 @@ def _validation(source: SyntheticSource, known: list[int], protocol: str) -> set
         return {i for i in known if int(source.names[i][:4]) >= VAL_SOL}
     groups: dict[str, list[int]] = {}
     for i in known:
-        groups.setdefault(parse_name(source.names[i]).frame if protocol == "by_frame" else source.names[i], []).append(
-            i
-        )
-    left = np.zeros(len(CLASSES), int)  # groups of each class that still train
-    for members in groups.values():
-        left[source.labels[members[0]]] += 1
+        name = source.names[i]
+        groups.setdefault(parse_name(name).frame if protocol == "by_frame" else name, []).append(i)
+    left = Counter(source.labels[members[0]] for members in groups.values())  # groups of each class that still train
     chosen: set[int] = set()
     order = np.argsort(_rng(source.seed, _SPLIT).random(len(groups)), kind="stable")
     for members in (list(groups.values())[int(g)] for g in order):
@@ -153,11 +147,6 @@ def _validation(source: SyntheticSource, known: list[int], protocol: str) -> set
             chosen.update(members)
             left[label] -= 1
     return chosen
-
-
-def _list(source: SyntheticSource, indices: list[int]) -> LabelledList:
-    labels = [source.labels[i] for i in indices]
-    return LabelledList(np.array(indices, dtype=np.int64), np.array(labels, dtype=np.int64))
 
 
 @DATASETS.register("synthetic")
@@ -175,9 +164,6 @@ def open_synthetic(
         test: test images (paper: 1,305).
         unlabelled: images without labels (paper: 34k); 0 for none.
 
-    Returns:
-        The data set, ``synthetic=True``.
-
     Raises:
         DataError: the protocol is unknown, the seed is out of range or a count is too small.
     """
@@ -193,21 +179,19 @@ def open_synthetic(
     known = [i for i, name in enumerate(source.names) if int(name[:4]) < GAP_SOL]
     held = _validation(source, known, protocol)
     lists = [[i for i in known if i not in held], sorted(held), list(range(len(known), len(source.names)))]
-    note = (
-        f"SYNTHETIC: {len(source.names)} generated images (seed {seed}) with Table 1's imbalance, a train-test gap and "
-        f"{sum(map(bool, source.damage))} damaged images; {unlabelled} more without labels."
-    )
+    training, validation, testing = (LabelledList.of((i, source.labels[i]) for i in indices) for indices in lists)
     return ClassificationData(
         name="synthetic",
         protocol=protocol,
         source=source,
-        train=_list(source, lists[0]),
-        val=_list(source, lists[1]),
-        test=_list(source, lists[2]),
+        train=training,
+        val=validation,
+        test=testing,
         unlabelled=_source(seed, _unlabelled(seed, unlabelled)) if unlabelled else None,
         class_names=CLASSES,
         fingerprint=digest([source.fingerprint, *lists]),
         synthetic=True,
-        note=note,
+        note=f"SYNTHETIC: {len(source.names)} generated images (seed {seed}) with Table 1's imbalance, a train-test "
+        f"gap and {sum(map(bool, source.damage))} damaged images; {unlabelled} more without labels.",
         groups=number_groups([parse_name(name).frame for name in source.names]),
     )

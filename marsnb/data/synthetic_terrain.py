@@ -43,17 +43,10 @@ def _moved(codes: Codes, dx: Array | int, dy: Array | int) -> Codes:
 
 
 def draw_labels(ground: Ground, rng: np.random.Generator) -> Mask:
-    """What annotators make of a scene.
+    """What annotators make of a scene: ``(128, 128)``, codes 0 to 3 and 255.
 
     Outlines stray by a few pixels, some patches get a wrong class, some rocks are missed; far ground, borders between
     classes and stretches at random get no label.
-
-    Args:
-        ground: the scene.
-        rng: random numbers of the label.
-
-    Shape:
-        Output: ``(128, 128)``, codes 0 to 3 and 255.
     """
     r = rng.random(6)
     stray = [12 * (noise(rng, NATIVE, 6) - 0.5) for _ in range(2)]  # pixels
@@ -82,11 +75,7 @@ def draw_labels(ground: Ground, rng: np.random.Generator) -> Mask:
 class TerrainPairs:
     """Images of synthetic terrain with their masks, a ``PairSource``: drawn when asked for, in any process.
 
-    Attributes:
-        seed: seed of the whole world.
-        names: one per image in the pattern of Navcam: clock, then site and drive, which twice the same view share.
-        sols: sol of each.
-        fingerprint: digest of the generator's version, the seed and the names.
+    Names follow the pattern of Navcam: clock, then site and drive, which two images of one view share.
     """
 
     seed: int
@@ -161,9 +150,6 @@ def open_synthetic_terrain(
         train: pairs of sols 1 to 1486, validation included (of the 16,386 of the paper about 60 %, as here).
         test: pairs of sols 1487 to 2579.
 
-    Returns:
-        The data set, ``synthetic=True``.
-
     Raises:
         DataError: the seed is out of range or a count is too small.
         RecipeError: there is no such protocol.
@@ -176,19 +162,15 @@ def open_synthetic_terrain(
     sols = np.array([sol_of(name) for name in names], dtype=np.int64)
     source = TerrainPairs(seed, names, sols, digest(["synthetic_terrain", VERSION, seed, *names]))
     parts = split(sols, protocol, "synthetic_terrain")
-    counts = ", ".join(f"{len(p)} {name}" for name, p in zip(("train", "val", "test"), parts, strict=True) if len(p))
+    counts = ", ".join(f"{len(part)} {name}" for name, part in parts.items() if len(part))
     return SegmentationData(
         name="synthetic_terrain",
         protocol=protocol,
         source=source,
-        train=parts[0],
-        val=parts[1],
-        test=parts[2],
+        **parts,
         class_names=AI4Mars.class_names,
-        fingerprint=digest([source.fingerprint, *(len(part) for part in parts)]),
+        fingerprint=digest([source.fingerprint, *map(len, parts.values())]),
         synthetic=True,
-        note=(
-            f"SYNTHETIC: {len(names)} generated pairs (seed {seed}; {protocol}: {counts}) whose mix of classes and "
-            "light drift with the sols, with about as much unlabelled as AI4Mars and some wrong labels."
-        ),
+        note=f"SYNTHETIC: {len(names)} generated pairs (seed {seed}; {protocol}: {counts}) whose mix of classes and "
+        "light drift with the sols, with about as much unlabelled as AI4Mars and some wrong labels.",
     )

@@ -58,7 +58,7 @@ def test_grey_palette_is_looked_up(fake: FakeAI4Mars, colours: int) -> None:
         assert image.mode == "P"
     assert (read_mask(fake.label(stem)) == before).all() and (read_mask(fake.label(stem), 8) == before[::2, ::2]).all()
     assert (pixel_counts(open_ai4mars().source, 4) == counts).all()
-    assert verify_ai4mars()[0] == []
+    assert verify_ai4mars().problems == []
 
 
 def test_identity_palette_is_read_as_before(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_palette_of_colours_is_refused(fake: FakeAI4Mars) -> None:
     coloured.save(path)
     message = refusal(lambda: read_mask(path))
     assert path.name in message and "palette of colours" in message
-    assert verify_ai4mars()[0] == [f"1 damaged files: {path.name}"]
+    assert verify_ai4mars().problems == [f"1 damaged files: {path.name}"]
 
 
 def test_palette_that_lacks_a_value(tmp_path: Path) -> None:
@@ -106,11 +106,11 @@ def test_no_pair_fails_and_says_why(fake: FakeAI4Mars) -> None:
         with Image.open(fake.label(stem)) as image:
             image.save(fake.label(stem).with_suffix(".jpg"))
         fake.label(stem).unlink()
-    problems, note = verify_ai4mars()
+    _, problems, note, _ = verify_ai4mars()
     first = fake.label(min(fake.sols)).with_suffix(".jpg").name
     assert problems[0].startswith(f"12 files of {AI4Mars.labels} are left out, where only PNGs are read: {first}")
     assert "has a label" in problems[1] and first in problems[1] and "JPEG changes codes" in problems[1]
-    assert note.startswith("0 pairs")
+    assert note.startswith("every file decodes (0 pairs")
     result = runner.invoke(app, ["verify", "ai4mars"])
     assert isinstance(result.exception, DataError) and first in result.output
     assert first in refusal(open_ai4mars)
@@ -120,7 +120,7 @@ def test_no_file_at_all_is_no_success(fake: FakeAI4Mars) -> None:
     for stem in fake.sols:
         fake.label(stem).unlink()
         fake.image(stem).unlink()
-    assert len(verify_ai4mars()[0]) == 1
+    assert len(verify_ai4mars().problems) == 1
     assert isinstance(runner.invoke(app, ["verify", "ai4mars"]).exception, DataError)
 
 
@@ -131,7 +131,7 @@ def test_names_that_differ_give_an_example_of_each_side(fake: FakeAI4Mars, chang
         path.rename(path.with_name(f"{stem.lower()}.png" if change == "lower" else f"{stem}{change}.png"))
     label = min((fake.folder / AI4Mars.labels).iterdir()).name
     image = next(f"{stem}.JPG" for stem in fake.sols if label.lower().startswith(stem.lower()))
-    for message in (refusal(open_ai4mars), verify_ai4mars()[0][-1]):
+    for message in (refusal(open_ai4mars), verify_ai4mars().problems[-1]):
         assert f"{image} and {label}" in message and "also in case" in message and "6 GB" not in message
         assert "fetch" not in message
 
@@ -139,7 +139,7 @@ def test_names_that_differ_give_an_example_of_each_side(fake: FakeAI4Mars, chang
 def test_one_name_that_differs_is_shown_beside_its_image(fake: FakeAI4Mars) -> None:
     stem = list(fake.sols)[3]
     fake.label(stem).rename(fake.label(stem.lower()))
-    assert verify_ai4mars()[0][-1].endswith(f"e.g. {stem}.JPG and {stem.lower()}.png")
+    assert verify_ai4mars().problems[-1].endswith(f"e.g. {stem}.JPG and {stem.lower()}.png")
     assert len(open_ai4mars().names) == 11
 
 
@@ -149,7 +149,7 @@ def test_images_of_another_kind_are_named(fake: FakeAI4Mars) -> None:
     first = fake.image(min(fake.sols)).with_suffix(".png").name
     message = refusal(open_ai4mars)
     assert first in message and "save them as JPEG" in message
-    assert first in verify_ai4mars()[0][0]
+    assert first in verify_ai4mars().problems[0]
 
 
 # codes
@@ -174,7 +174,7 @@ def test_nothing_labelled_is_said_before_training(fake: FakeAI4Mars) -> None:
     require_labels(open_synthetic_terrain(train=4, test=4), np.zeros((8, 4, 4), np.uint8))
 
     relabel(fake, lambda mask: np.full_like(mask, 255))
-    problems, _ = verify_ai4mars()
+    problems = verify_ai4mars().problems
     assert problems == ["no label of the 12 pairs has a labelled pixel: all are 255"]
     assert isinstance(runner.invoke(app, ["verify", "ai4mars"]).exception, DataError)
 
@@ -182,7 +182,7 @@ def test_nothing_labelled_is_said_before_training(fake: FakeAI4Mars) -> None:
 def test_some_labels_without_a_pixel_are_no_problem(fake: FakeAI4Mars) -> None:
     for stem in list(fake.sols)[1:]:
         Image.fromarray(np.full((16, 16), 255, np.uint8)).save(fake.label(stem))
-    assert verify_ai4mars()[0] == []
+    assert verify_ai4mars().problems == []
 
 
 def test_codes_counted_from_1_are_named(fake: FakeAI4Mars) -> None:
@@ -190,7 +190,7 @@ def test_codes_counted_from_1_are_named(fake: FakeAI4Mars) -> None:
     with pytest.raises(CodeError) as error:
         read_mask(fake.label(next(iter(fake.sols))))
     assert (error.value.stray, error.value.found) == ((4,), {0, 1, 2, 3, 4})
-    first, second = verify_ai4mars()[0]
+    first, second = verify_ai4mars().problems
     assert first.startswith("12 masks with another code than there are: ") and f"{min(fake.sols)}.png (4)" in first
     assert "counted from 1" in second
 
@@ -209,7 +209,7 @@ def test_tree_is_found_where_programs_that_unpack_leave_it(tmp_path: Path, versi
     expected = target / fake.folder.relative_to(tmp_path / "made" / name)
     assert find_tree(root) == find_tree(expected) == find_tree(target / "msl") == expected
     assert len(open_ai4mars(root=root).names) == 12
-    assert verify_ai4mars(root)[0] == []
+    assert verify_ai4mars(root).problems == []
 
 
 @pytest.mark.parametrize(
