@@ -25,16 +25,10 @@ ANY = SUFFIXES | PNG | {".tif", ".tiff"}
 
 
 def decode(path: Path, size: int, *, fix: str = "put a good copy in its place", mode: str = "RGB") -> Image:
-    """Decode one file, squashed to ``size`` x ``size``, bilinear with antialiasing.
+    """Decode one file, squashed to a square of ``size`` pixels, bilinear with antialiasing.
 
-    Args:
-        path: a JPEG file, greyscale or colour.
-        size: pixels per side.
-        fix: what the user can do about a damaged file, the end of the error's message.
-        mode: ``"RGB"``, ``(size, size, 3)`` uint8, or ``"L"`` for grey, ``(size, size)``.
-
-    Raises:
-        DataError: the file is missing, truncated or not an image.
+    ``mode`` is ``"RGB"``, ``(size, size, 3)`` uint8, or ``"L"`` for grey, ``(size, size)``. ``DataError`` where the
+    file is missing, truncated or not an image; ``fix``, what the user can do about it, ends its message.
     """
     with _opened(path, "image file", fix) as opened:
         image = eight_bits(opened).convert(mode)
@@ -68,17 +62,11 @@ def eight_bits(image: PilImage.Image) -> PilImage.Image:
 
 
 def decode_codes(path: Path, size: int | None, *, known: Sequence[int], fix: str) -> NDArray[np.uint8]:
-    """Decode a mask, a PNG whose one channel holds codes: ``(size, size)`` uint8.
-
-    Args:
-        path: the file.
-        size: edge of the square it is squashed to by nearest neighbour, pixels; ``None`` keeps its own size.
-        known: the codes there may be.
-        fix: what the user can do about it, the end of the error's message.
+    """Decode a mask, a PNG whose one channel holds codes: ``(size, size)`` uint8, nearest neighbour, or its own size.
 
     Raises:
-        CodeError: it has another code somewhere.
-        DataError: the file is missing, damaged, or not of one channel.
+        CodeError: it has a code somewhere that is not ``known``.
+        DataError: the file is missing, damaged, or not of one channel; ``fix`` ends the message.
     """
     with _opened(path, "label", fix) as opened:
         try:
@@ -165,10 +153,7 @@ def _size(path: Path) -> object:
 def named_files(files: Mapping[str, Path], fix: str, tell: Callable[[Path], object] = _size) -> ImageFiles:
     """List files under names that may differ from theirs, in case or ending, sorted by name.
 
-    Args:
-        files: name to file.
-        fix: what the user can do about a damaged one.
-        tell: what of a file belongs to the fingerprint: its size, which is enough for a set that was published.
+    What ``tell`` gives of each belongs to the fingerprint: its size, which is enough for a set that was published.
     """
     rows = sorted(files.items())
     fingerprint = digest(f"{name} {tell(path)}" for name, path in rows)

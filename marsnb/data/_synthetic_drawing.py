@@ -116,15 +116,10 @@ def _damage(picture: PilImage.Image, kind: str, rng: np.random.Generator) -> Pil
 def draw(
     name: str, sol: int, damage: str, thumbnail: bool, scene: np.random.Generator, grain: np.random.Generator
 ) -> Image:
-    """Draws one image, ``(96, 96, 3)``.
+    """Draws one image of a class, ``(96, 96, 3)``, or the thumbnail of its frame, with one of ``DAMAGE`` or none.
 
-    Args:
-        name: class of the object.
-        sol: Martian day: decides view (early or late), light, tint and dust.
-        damage: one of ``DAMAGE``, or an empty string.
-        thumbnail: whether this is the small copy of the frame.
-        scene: random numbers of the frame; two files of one frame have equal ones.
-        grain: random numbers of the file.
+    The sol decides view (early or late), light, tint and dust; two files of one frame have equal random numbers of the
+    ``scene``, and each its own of the ``grain``.
     """
     kind, age, r = scenes()[name], min(sol / LAST_SOL, 1.0), scene.random(12)
     background, near, *point, turn, clutter = kind["early" if sol < GAP_SOL else "late"]

@@ -107,14 +107,8 @@ def complete(
 ) -> None:
     """Bring a file, from the byte on that ``part`` ends at; what cannot be its beginning is dropped.
 
-    Args:
-        part: what came so far.
-        url: its address.
-        ask_from: gives the answer that begins at a byte.
-        size: of the file, bytes; its server says if ``None``.
-        magic: its first bytes.
-        by_hand: where else to get it, for the end of an error's message.
-        progress: whether to show a progress bar.
+    ``ask_from`` gives the answer that begins at a byte, ``size`` is of the whole, bytes (its server says if ``None``),
+    ``magic`` its first bytes; ``by_hand`` ends an error's message: where else to get it.
     """
     with byte_bar(progress) as bar, part.open("a+b") as file:
         task, came = bar.add_task(part.stem, total=size), file.tell()

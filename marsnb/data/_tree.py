@@ -2,6 +2,7 @@
 
 import codecs
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -18,10 +19,7 @@ def hidden(name: str) -> bool:
 
 
 def folders_within(root: Path, depth: int = DEPTH) -> Iterator[Path]:
-    """The folders below ``root``, the nearest first and those of one level backwards by name.
-
-    Hidden folders and the one of macOS's resource forks are left out; so are folders that may not be read.
-    """
+    """The folders below ``root``, the nearest first and those of one level backwards by name; none that is hidden."""
     level, seen = [root], 0
     for _ in range(depth):
         below: list[Path] = []
@@ -39,12 +37,7 @@ def folders_within(root: Path, depth: int = DEPTH) -> Iterator[Path]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Lines of a text file that are not blank, whatever its line ends; a byte order mark is not part of them.
-
-    Raises:
-        DataError: the file is neither UTF-8 nor marked as UTF-16.
-        FileNotFoundError: there is none.
-    """
+    """Lines of a text file in UTF-8, or marked as UTF-16, that are not blank, whatever its line ends."""
     content = path.read_bytes()
     marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
@@ -70,40 +63,27 @@ def first_of(names: Sequence[str], count: int = SHOWN) -> str:
 
 def endings(folder: Path) -> str:
     """How many files of each ending a folder and its subfolders have, the most frequent first: ``3 .IMG, 3 .LBL``."""
-    count: dict[str, int] = {}
-    for path in folder.rglob("*"):
-        if path.name[0] != "." and path.is_file():
-            count[path.suffix] = count.get(path.suffix, 0) + 1
-    ranked = sorted(count.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{number:,} {suffix or 'without an ending'}" for suffix, number in ranked[:SHOWN])
+    found = Counter(sorted(path.suffix for path in folder.rglob("*") if path.name[0] != "." and path.is_file()))
+    return ", ".join(f"{count:,} {suffix or 'without an ending'}" for suffix, count in found.most_common(SHOWN))
+
+
+def _shown(folder: Path) -> list[Path]:
+    """What lies in a folder and is not hidden; a missing one is empty."""
+    return sorted(path for path in folder.iterdir() if path.name[0] != ".") if folder.is_dir() else []
 
 
 def files_by_stem(folder: Path, suffixes: frozenset[str], ending: str = "") -> dict[str, Path]:
-    """Files of a folder by their stem without ``ending``; hidden ones are left out, a missing folder is empty."""
-    if not folder.is_dir():
-        return {}
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.name[0] != ".")
-    return {path.stem.removesuffix(ending): path for path in found}
+    """Files of a folder by their stem without ``ending``."""
+    return {path.stem.removesuffix(ending): path for path in _shown(folder) if path.suffix.lower() in suffixes}
 
 
 def other_files(folder: Path, suffixes: frozenset[str]) -> list[str]:
-    """Names of the files of a folder with another ending, without hidden ones."""
-    if not folder.is_dir():
-        return []
-    found = (path for path in folder.iterdir() if path.suffix.lower() not in suffixes and path.name[0] != ".")
-    return sorted(path.name for path in found if path.is_file())
+    """Names of the files of a folder with another ending."""
+    return [path.name for path in _shown(folder) if path.suffix.lower() not in suffixes and path.is_file()]
 
 
 def almost(images: Mapping[str, Path], labels: Mapping[str, Path]) -> str:
-    """An image and a label, each without the other, of one clock: their names differ in case or ending.
-
-    Args:
-        images: stem to file.
-        labels: the same.
-
-    Returns:
-        Both names, to show them; empty if there are no such two.
-    """
+    """Names of an image and a label, each without the other, of one clock: they differ in case or ending."""
     clocks = {stem.lower()[:13]: stem for stem in sorted(images.keys() - labels.keys(), reverse=True)}
     for stem in sorted(labels.keys() - images.keys()):
         if stem.lower()[:13] in clocks:

@@ -149,11 +149,7 @@ def _what_else(root: Path) -> str:
 def read_pairs(
     root: Path | None = None, gold: str | None = "min3", *, covered: bool = False
 ) -> tuple[NavcamPairs, str]:
-    """Pair images and labels by their stem, with the arguments and errors of ``open_ai4mars``.
-
-    Returns:
-        The pairs in the order of time, and a few words on what was left out.
-    """
+    """Pair images and labels by their stem, see ``open_ai4mars``; and a few words on what was left out."""
     if gold is not None and gold not in AI4Mars.golds:
         raise RecipeError(f"unknown gold labels {gold!r} of ai4mars: choose one of {', '.join(AI4Mars.golds)}")
     folder = find_tree(root)

@@ -45,15 +45,10 @@ FEW = 64
 
 @dataclass(frozen=True)
 class Bank:
-    """Views of some images of a source, each as the trunk's output.
+    """Views of some images of a source, each as the trunk's output."""
 
-    Attributes:
-        maps: one array per map of the trunk, ``(views, n, C, h, w)`` float16, read-only.
-        rows: row of each image of the source, -1 for one that is not in the bank.
-    """
-
-    maps: tuple[np.ndarray, ...]
-    rows: Indices
+    maps: tuple[np.ndarray, ...]  # one per map of the trunk, (views, n, C, h, w) float16, read-only
+    rows: Indices  # row of each image of the source, -1 for one that is not in the bank
 
     @property
     def views(self) -> int:
@@ -85,25 +80,15 @@ class FirstView:
 
 @dataclass(frozen=True)
 class BankSpec:
-    """All that decides a bank.
-
-    Attributes:
-        source: the images.
-        size: edge of the square images, pixels.
-        indices: positions in ``source`` of the images that are in the bank.
-        augmentation: name of the augmentation; see ``view_maker``.
-        views: of each image.
-        trunk: module with a method ``trunk``, from images in [0, 1], ``(B, 3, H, W)``, to one map or several.
-        cut: name of the trunk's last module.
-    """
+    """All that decides a bank."""
 
     source: ImageSource
-    size: int
-    indices: Indices
-    augmentation: str
-    views: int
-    trunk: nn.Module = field(compare=False)
-    cut: str
+    size: int  # edge of the square images, pixels
+    indices: Indices  # positions in source of the images that are in the bank
+    augmentation: str  # see view_maker
+    views: int  # of each image
+    trunk: nn.Module = field(compare=False)  # its method trunk makes (B, 3, H, W) in [0, 1] to one map or several
+    cut: str  # name of the trunk's last module
 
     @cached_property
     def key(self) -> str:
@@ -134,12 +119,8 @@ def _digest(module: nn.Module) -> str:
 def open_bank(spec: BankSpec, *, workers: int | None = None, quiet: bool = False) -> Bank:
     """The bank of a spec, built the first time and memory-mapped from then on.
 
-    A build that was stopped goes on from its last whole chunk; one that another process is at is waited for.
-
-    Args:
-        spec: what decides it.
-        workers: processes that build it; all cores if ``None``.
-        quiet: say nothing.
+    A build that was stopped goes on from its last whole chunk; one that another process is at is waited for. It takes
+    as many processes as there are cores if ``workers`` is ``None``.
 
     Raises:
         DataError: an image cannot be decoded, or there is not enough disk; nothing half-written stays then.

@@ -14,15 +14,10 @@ Indices = NDArray[np.int64]
 
 
 class ImageSource(Protocol):
-    """An ordered list of images that can be decoded one by one, in any process (it must pickle).
+    """An ordered list of images that can be decoded one by one, in any process (it must pickle)."""
 
-    Attributes:
-        names: one name per image, unique.
-        fingerprint: hex digest of what decides the pixels (file names and sizes, or generator version and seed).
-    """
-
-    names: Sequence[str]
-    fingerprint: str
+    names: Sequence[str]  # one per image, unique
+    fingerprint: str  # hex digest of what decides the pixels: file names and sizes, or generator version and seed
 
     def decode(self, index: int, size: int) -> Image:
         """Image ``index`` squashed to ``size`` x ``size``, RGB, uint8; an unreadable file raises ``DataError``."""
@@ -31,15 +26,10 @@ class ImageSource(Protocol):
 
 @dataclass(frozen=True)
 class LabelledList:
-    """A list of (image, class): one split of a data set.
+    """A list of (image, class): one split of a data set."""
 
-    Attributes:
-        indices: positions in the data set's ``ImageSource``, shape ``(n,)``, int64.
-        labels: classes ``0 .. C-1``, shape ``(n,)``, int64.
-    """
-
-    indices: Indices
-    labels: Indices
+    indices: Indices  # positions in the data set's ImageSource, (n,)
+    labels: Indices  # classes 0 .. C-1, (n,)
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[int, int]]) -> Self:
@@ -55,32 +45,21 @@ class LabelledList:
 class ClassificationData:
     """A classification data set, opened under one split protocol.
 
-    Attributes:
-        name: name in the registry, e.g. ``"msl"``.
-        protocol: name of the split protocol, e.g. ``"by_frame"``.
-        source: all labelled images.
-        train, val, test: the splits; ``indices`` point into ``source``.
-        unlabelled: images without labels, a source of its own; ``None`` where there are none.
-        class_names: C names, in the order of the labels.
-        fingerprint: hex digest of the images, the labels and the splits (not of the unlabelled images).
-        synthetic: whether the images are generated; every table and figure of such data says SYNTHETIC.
-        note: one sentence on what was used and left out, for tables and logs.
-        groups: number of the exposure that each image of ``source`` comes from, shape ``(len(source.names),)``, int64:
-            two images of one number are one scene. ``None`` where that is not known.
+    Two images of ``source`` that have one number in ``groups`` are of one exposure, hence of one scene.
     """
 
-    name: str
-    protocol: str
-    source: ImageSource
-    train: LabelledList
+    name: str  # in the registry: msl
+    protocol: str  # of the split: by_frame
+    source: ImageSource  # all labelled images
+    train: LabelledList  # whose indices point into source
     val: LabelledList
     test: LabelledList
-    unlabelled: ImageSource | None
-    class_names: tuple[str, ...]
-    fingerprint: str
-    synthetic: bool
-    note: str = ""
-    groups: Indices | None = None
+    unlabelled: ImageSource | None  # images without labels, a source of its own
+    class_names: tuple[str, ...]  # C of them, in the order of the labels
+    fingerprint: str  # hex digest of the images, the labels and the splits (not of the unlabelled images)
+    synthetic: bool  # whether the images are generated; every table and figure of such data says SYNTHETIC
+    note: str = ""  # one sentence on what was used and left out, for tables and logs
+    groups: Indices | None = None  # (len(source.names),), where it is known
 
 
 def number_groups(keys: Sequence[str]) -> Indices:

@@ -22,15 +22,13 @@ MAGIC = b"PK\3\4"
 def fetch_msl(root: Path | None = None, *, base_url: str | None = None, progress: bool = True) -> Path:
     """Download and unpack MSL v1, unless it is there.
 
-    A download that stopped goes on from its last byte. The folder appears whole, once checksum and counts agree.
+    A download that stopped goes on from its last byte. The folder with ``calibrated/`` in it appears whole, once
+    checksum and counts agree.
 
     Args:
         root: folder of data sets; ``paths.data()`` by default.
         base_url: address of the archive; Zenodo's by default.
         progress: whether to show a progress bar.
-
-    Returns:
-        The folder with ``calibrated/`` in it.
 
     Raises:
         DataError: network, checksum, archive, disk or counts; the message names the fix.
@@ -52,14 +50,9 @@ def fetch_msl(root: Path | None = None, *, base_url: str | None = None, progress
         remote = remote_file(session, f"{base_url or MSL.home}/{MSL.record}", MSL.file, MSL.address)
         with space(root, remote.size):
             root.mkdir(parents=True, exist_ok=True)
+            ask_from = partial(get, session, remote.url, by_hand=remote.by_hand)
             complete(
-                archive,
-                remote.url,
-                partial(get, session, remote.url, by_hand=remote.by_hand),
-                size=remote.size,
-                magic=MAGIC,
-                by_hand=remote.by_hand,
-                progress=progress,
+                archive, remote.url, ask_from, size=remote.size, magic=MAGIC, by_hand=remote.by_hand, progress=progress
             )
     _check(archive, remote)
     folder = unpack(archive, root)
@@ -70,9 +63,7 @@ def fetch_msl(root: Path | None = None, *, base_url: str | None = None, progress
 def unpack(archive: Path, root: Path) -> Path:
     """Unpack the published archive, of either layout, to ``<root>/msl-images``: whole or not at all.
 
-    Raises:
-        DataError: the archive is damaged, is not MSL v1, or has a member that would leave its folder (it is removed
-            then); or the disk is full (it is kept).
+    An archive that is damaged, is not MSL v1, or would leave its folder is removed; where the disk is full it is kept.
     """
     target = root / MSL.folder
     clear_left_behind(root, [".unpack-*"])

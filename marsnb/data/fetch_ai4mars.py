@@ -38,23 +38,16 @@ _WANTED = re.compile(
 
 @dataclass(frozen=True)
 class Member:
-    """A file in the archive.
+    """A file in the archive."""
 
-    Attributes:
-        layout, folder, name: its path, e.g. ``msl/ncam``, ``images/edr``, ``NLA_397681339EDR_F0020000AUT_04096M1.JPG``.
-        start, end: bytes of the archive from its header to the next one's.
-        size, crc: of its content, bytes and CRC-32.
-        method: 0 as it is, 8 deflated.
-    """
-
-    layout: str
+    layout: str  # parts of its path: msl/ncam, images/edr, NLA_397681339EDR_F0020000AUT_04096M1.JPG
     folder: str
     name: str
-    start: int
+    start: int  # bytes of the archive, from its header to the next one's
     end: int
-    size: int
+    size: int  # of its content, bytes
     crc: int
-    method: int
+    method: int  # 0 as it is, 8 deflated
 
     @property
     def path(self) -> str:
@@ -66,10 +59,14 @@ class Member:
         """Stem of the image it belongs to."""
         return cover_name(Path(self.name).stem.removesuffix("_merged" if self.folder in _GOLDS else ""), "EDR")
 
+    def is_content(self, content: bytes) -> bool:
+        """Whether those bytes are what it holds."""
+        return len(content) == self.size and zlib.crc32(content) == self.crc
+
     def intact(self, tree: Path) -> bool:
         """Whether the tree has it, whole."""
         path = tree / self.path
-        return path.is_file() and path.stat().st_size == self.size and zlib.crc32(path.read_bytes()) == self.crc
+        return path.is_file() and self.is_content(path.read_bytes())
 
     def unpacked(self, packed: bytes) -> bytes | None:
         """Its content from its bytes of the archive; ``None`` if that is not what it should be."""
@@ -82,8 +79,7 @@ class Member:
                 content = content[: self.size]
         except (struct.error, zlib.error):
             return None
-        whole = signature == b"PK\3\4" and len(content) == self.size and zlib.crc32(content) == self.crc
-        return content if whole else None
+        return content if signature == b"PK\3\4" and self.is_content(content) else None
 
 
 def fetch_ai4mars(
@@ -116,8 +112,6 @@ def fetch_ai4mars(
 
     def missing(members: Iterable[Member]) -> list[Member]:
         chosen = choose(members, limit, masks)
-        if not (tree / chosen[0].layout).is_dir():
-            return chosen
         return [m for m in track(chosen, "checking", transient=True, disable=not progress) if not m.intact(tree)]
 
     checksum, members = read_directory(tree)
@@ -187,18 +181,15 @@ def _list(session: requests.Session, remote: RemoteFile) -> list[Member]:
     raise DataError(f"{AI4Mars.file} has no Navcam image with a label: {remote.by_hand}, and unpack it")
 
 
-class _RemoteArchive(io.RawIOBase):
+class _RemoteArchive:
     """A remote file that ``zipfile`` can read the directory of; the stretch asked for last is kept."""
 
     def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
         self._read, self._size = read, size
         self._at, self._kept_at, self._kept = 0, 0, b""
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
+    def tell(self) -> int:
+        return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         at = offset + (0, self._at, self._size)[whence]
@@ -207,17 +198,15 @@ class _RemoteArchive(io.RawIOBase):
         self._at = at
         return at
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        end = min(self._at + len(buffer), self._size)
-        if end <= self._at:
-            return 0
-        if not self._kept_at <= self._at <= end <= self._kept_at + len(self._kept):
-            self._kept_at = min(self._at, max(0, self._size - TAIL))
+    def read(self, count: int = -1) -> bytes:
+        start, end = self._at, self._size if count < 0 else min(self._at + count, self._size)
+        if end <= start:
+            return b""
+        if not self._kept_at <= start <= end <= self._kept_at + len(self._kept):
+            self._kept_at = min(start, max(0, self._size - TAIL))
             self._kept = self._read(self._kept_at, max(end, min(self._kept_at + TAIL, self._size)))
-        count = end - self._at
-        buffer[:count] = self._kept[self._at - self._kept_at : end - self._kept_at]
         self._at = end
-        return count
+        return self._kept[start - self._kept_at : end - self._kept_at]
 
 
 def _download(

@@ -6,8 +6,8 @@ import io
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import requests
 from PIL import Image as PilImage
@@ -32,27 +32,17 @@ IN_A_ROW = 20  # images that do not come before it is taken for the server's fau
 _GONE = frozenset({403, 404, 410})  # an archive on an object store answers 403 where there is nothing
 
 
-@dataclass(frozen=True)
-class Fetched:
-    """What a download left.
-
-    Attributes:
-        folder: where the images are.
-        images: how many of those asked for are there.
-        missing: how many the archive lists and does not have.
-        grey: how many are greyscale, and left out.
-        others: images of the folder that were not asked for; they are read with it.
-    """
+class Fetched(NamedTuple):
+    """What a download left."""
 
     folder: Path
-    images: int
-    missing: int
-    grey: int
-    others: int
+    images: int  # of those asked for
+    missing: int  # that the archive lists and does not have
+    grey: int  # left out
+    others: int  # of the folder, not asked for; they are read with it
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """A row of the manifest: the volume an image comes from, its bytes and SHA-256."""
 
     volume: str
@@ -122,15 +112,7 @@ def fetch_pds(
 def verify_pds(
     root: Path | None = None, *, watch: Callable[[list[str]], Iterable[str]] = lambda names: names
 ) -> Verified:
-    """Compare the images that were fetched with their manifest.
-
-    Args:
-        root: folder of data sets; ``paths.data()`` by default.
-        watch: handed the list of products and iterated over in its place, for a progress bar.
-
-    Raises:
-        DataError: nothing was fetched, or the manifest cannot be read.
-    """
+    """Compare the images that were fetched with their manifest, as ``verify_msl`` does its own."""
     folder = (paths.data() if root is None else root) / DEFAULT_UNLABELLED
     if not (folder / MANIFEST).is_file():
         raise DataError(f"no {MANIFEST} in {folder}: run `marsnb data fetch pds`")
@@ -176,7 +158,7 @@ def _write_manifest(folder: Path, chosen: Sequence[Entry], manifest: dict[str, R
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("product", "volume", "bytes", "sha256"))
-    writer.writerows((name, row.volume, row.size, row.digest) for name, row in sorted(manifest.items()))
+    writer.writerows((name, *row) for name, row in sorted(manifest.items()))
     write_whole(folder / MANIFEST, text.getvalue())
 
 

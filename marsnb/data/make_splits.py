@@ -17,13 +17,10 @@ VAL_SHARE = 0.1  # departure: the paper says that train and val were reshuffled,
 
 
 def split_by_frame(labels: dict[str, int], seed: int = SEED, val_share: float = VAL_SHARE) -> dict[str, str]:
-    """Assign whole frames to ``train`` or ``val``, class by class.
+    """Assign whole frames to ``train`` or ``val``, class by class; file name to split, sorted by name.
 
     A frame whose images have different labels goes with the rarest of them. Of a class with two frames or more at least
     one stays in train and one goes to val; a class of one frame stays in train.
-
-    Returns:
-        File name to ``"train"`` or ``"val"``, sorted by name.
     """
     frames: dict[str, list[str]] = defaultdict(list)
     for name in sorted(labels):
@@ -53,13 +50,7 @@ def split_by_image(labels: dict[str, int], seed: int = SEED, val_share: float = 
 def write_splits(folder: Path, root: Path | None = None, seed: int = SEED) -> list[Path]:
     """Write ``msl_v1_by_frame.txt`` and ``msl_v1_paper.txt``, a line ``<file name> <train|val>`` for each image.
 
-    Args:
-        folder: where to write.
-        root: folder of data sets; ``paths.data()`` by default.
-        seed: of both shuffles; it stands in the head of the lists.
-
-    Raises:
-        DataError: one of the lists is there already (nothing is written), or the data set is missing.
+    ``DataError`` where one of them is there already (nothing is written), or there is no data set in ``root``.
     """
     files = {protocol: folder / f"msl_v1_{protocol}.txt" for protocol in ("by_frame", "paper")}
     for path in files.values():

@@ -63,21 +63,13 @@ class MSL:
 
 @dataclass(frozen=True)
 class Tree:
-    """The published tree as it lies on disk, images not opened.
+    """The published tree as it lies on disk, images not opened."""
 
-    Attributes:
-        folder: the folder with ``calibrated/`` in it.
-        lists: for ``train``, ``val`` and ``test`` the official list, file name to label.
-        unlabelled: files of ``calibrated/`` that are in no list.
-        files: where each of those is; a file's own name may differ in case.
-        left_out: a few words on images of ``calibrated/`` that are none of the data set; empty if there are none.
-    """
-
-    folder: Path
-    lists: dict[str, dict[str, int]]
-    unlabelled: tuple[str, ...]
-    files: dict[str, Path]
-    left_out: str = ""
+    folder: Path  # with calibrated/ in it
+    lists: dict[str, dict[str, int]]  # for train, val and test the official list, file name to label
+    unlabelled: tuple[str, ...]  # files of calibrated/ that are in no list
+    files: dict[str, Path]  # where each of those is; a file's own name may differ in case
+    left_out: str = ""  # a few words on images of calibrated/ that are none of the data set
 
     @property
     def labels(self) -> dict[str, int]:
@@ -124,10 +116,7 @@ def list_file(folder: Path, split: str) -> Path:
 
 
 def read_list(folder: Path, split: str) -> list[tuple[str, int]]:
-    """A published list as it stands: file names and published ids.
-
-    Only the last part of a path counts, as lists are also found with other folders, backslashes or ``./``.
-    """
+    """A published list as it stands, file names and published ids: of a path in any style its last part."""
     path = list_file(folder, split)
     try:
         lines = [line.rsplit(maxsplit=1) for line in read_lines(path)]

@@ -17,30 +17,18 @@ _NAME = re.compile(r"(\d{4})(ML|MR|MH)(\d{6})(\d{3})(\d{2})(\d{5})([A-Z])(\d{2})
 
 
 class Product(NamedTuple):
-    """What the name of a Mastcam or MAHLI product says.
+    """What the name of a Mastcam or MAHLI product says."""
 
-    Attributes:
-        sol: Martian day of the mission, from 0.
-        instrument: ``"ML"`` or ``"MR"`` (Mastcam left, right) or ``"MH"`` (MAHLI).
-        sequence: number of the command sequence, six digits.
-        product_type: a letter, e.g. ``"C"`` lossless, ``"D"`` greyscale, ``"E"`` and ``"F"`` colour, ``"I"`` thumbnail.
-        frame: the first 22 characters, the same for all products of one exposure.
-        processing: e.g. ``"DRCL"``: 8-bit, colour corrected, linearised.
-    """
-
-    sol: int
-    instrument: str
-    sequence: str
-    product_type: str
-    frame: str
-    processing: str
+    sol: int  # Martian day of the mission, from 0
+    instrument: str  # ML or MR (Mastcam left, right) or MH (MAHLI)
+    sequence: str  # number of the command sequence, six digits
+    product_type: str  # a letter: C lossless, D greyscale, E and F colour, I thumbnail, ...
+    frame: str  # the first 22 characters, the same for all products of one exposure
+    processing: str  # e.g. DRCL: 8-bit, colour corrected, linearised
 
 
 def parse_name(name: str) -> Product:
-    """Read a file name such as ``0830MR0036510000500684E01_DRCL.JPG``; its case does not matter.
-
-    Raises:
-        DataError: the name is not one of a Mastcam or MAHLI product.
+    """Read a file name such as ``0830MR0036510000500684E01_DRCL.JPG`` in any case; ``DataError`` for any other.
 
     Reference:
         Mars Science Laboratory MMM camera software interface specification, file names.
@@ -68,13 +56,10 @@ def product_files(
     exclude_frames: Collection[str] = (),
     max_sol: int | None = None,
 ) -> tuple[dict[str, Path], dict[str, list[str]]]:
-    """The images of a folder that have a product's name.
+    """The images of a folder that have a product's name, among some ``files`` below it or, without, in itself.
 
-    Args:
-        folder: any folder of JPEGs in the PDS naming.
-        files: those of it and of its subfolders to look at; what lies in the folder itself if ``None``.
-        exclude_frames: frames (first 22 characters) to leave out: labelled images and their twins.
-        max_sol: last sol to keep; ``None`` keeps all (the paper does not say). Test images of MSL v1 begin at 565.
+    Labelled images and their twins are left out by their frames (first 22 characters), and those after ``max_sol`` if
+    one is given (the paper gives none; test images of MSL v1 begin at 565).
 
     Returns:
         Published name to file, sorted; of two files with one name the first. And what was left out: reason to names.
@@ -99,13 +84,9 @@ def product_files(
 def open_folder(
     folder: Path, *, exclude_frames: Collection[str] = (), max_sol: int | None = None, may_be_empty: bool = False
 ) -> tuple[list[Path], str]:
-    """List the images of a folder and of its subfolders; see ``product_files``.
+    """List the images of a folder and of its subfolders, see ``product_files``, and say what was left out and why.
 
-    Returns:
-        The files, and a few words on how many were used of how many, and why the others were left out.
-
-    Raises:
-        DataError: the folder is missing, or nothing in it may be used and it may not be empty.
+    ``DataError`` where the folder is missing, or nothing in it may be used and it may not be empty.
     """
     if not folder.is_dir():
         raise DataError(f"no folder {folder}: put the unlabelled images there, or name another folder")

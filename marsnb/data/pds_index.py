@@ -28,15 +28,10 @@ _GEOLOGY = re.compile(r"(?:^|_)[LR]?[1-7](?:_|$)")  # MASTCAM_L1_..., R3 or 3; L
 
 @dataclass(frozen=True)
 class Entry:
-    """A product in the archive.
+    """A product in the archive."""
 
-    Attributes:
-        volume: e.g. ``MSLMST_0003``.
-        name: e.g. ``0161ML0001940020101833E01_DRCL``, without an ending.
-    """
-
-    volume: str
-    name: str
+    volume: str  # MSLMST_0003
+    name: str  # 0161ML0001940020101833E01_DRCL, without an ending
 
     @property
     def product(self) -> Product:
@@ -51,17 +46,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Index:
-    """What was kept of a volume's index table.
+    """What was kept of a volume's index table."""
 
-    Attributes:
-        last_sol: the last sol it has a product of; -1 for a volume that is not there.
-        entries: its colour corrected and linearised products.
-        filters: whether the table tells filters; if not, images through geology filters are among the entries.
-    """
-
-    last_sol: int
-    entries: tuple[Entry, ...]
-    filters: bool
+    last_sol: int  # that it has a product of; -1 for a volume that is not there
+    entries: tuple[Entry, ...]  # its colour corrected and linearised products
+    filters: bool  # whether the table tells filters; if not, images through geology filters are among the entries
 
 
 def read_columns(label: str) -> dict[str, slice]:
@@ -78,15 +67,10 @@ def read_columns(label: str) -> dict[str, slice]:
 
 
 def read_index(volume: str, label: str, table: BinaryIO) -> Index:
-    """Read a volume's index table, row by row.
+    """Read a volume's index table, ``RDRINDEX.TAB``, row by row, as the text of its ``RDRINDEX.LBL`` says.
 
-    Args:
-        volume: its name.
-        label: text of ``RDRINDEX.LBL``.
-        table: ``RDRINDEX.TAB``, with rows of one length that end with CR and LF or with LF, and padded columns.
-
-    Raises:
-        DataError: the label has no column ``PRODUCT_ID``, or the table no row with a product's name.
+    Rows have one length, with padded columns, and end with CR and LF or with LF. ``DataError`` where the label has no
+    column ``PRODUCT_ID``, or the table no row with a product's name.
     """
     columns = read_columns(label)
     of_filter = next((name for name in columns if re.search(r"FILTER_(NAME|NUMBER)$", name)), "")
@@ -133,12 +117,7 @@ def choose(entries: Iterable[Entry], *, exclude_frames: Collection[str], max_sol
     """Colour products, one of each exposure, in an order of which any beginning is spread over sols and cameras.
 
     A camera's exposures of a sol stand in a random but fixed order; first comes one of each camera and sol, then the
-    second of each, and so on.
-
-    Args:
-        entries: of all volumes.
-        exclude_frames: exposures to leave out (first 22 characters): those that MSL v1 labels.
-        max_sol: last sol to take.
+    second of each, and so on. None is later than ``max_sol`` or of ``exclude_frames`` (first 22 characters).
     """
 
     def rank(entry: Entry) -> tuple[int, str]:

@@ -25,13 +25,9 @@ Mask = NDArray[np.uint8]
 
 
 class PairSource(ImageSource, Protocol):
-    """An ordered list of images with their masks; like any ``ImageSource`` it decodes in any process and pickles.
+    """An ordered list of images with their masks; like any ``ImageSource`` it decodes in any process and pickles."""
 
-    Attributes:
-        channels: 1 where ``decode`` gives ``(size, size, 1)``, 3 where it gives colour.
-    """
-
-    channels: int
+    channels: int  # 1 where decode gives (size, size, 1), 3 where it gives colour
 
     def mask(self, index: int, size: int | None) -> Mask:
         """Mask ``index`` at ``size`` x ``size``, nearest neighbour (as it is stored where ``size`` is ``None``)."""
@@ -40,18 +36,13 @@ class PairSource(ImageSource, Protocol):
 
 @dataclass(frozen=True)
 class SegmentationData:
-    """A segmentation data set, opened under one split protocol; the rest is as of ``ClassificationData``.
-
-    Attributes:
-        source: all pairs of image and mask, in the order of time.
-        train, val, test: positions in ``source``, shape ``(n,)``, int64; ``val`` may be empty.
-    """
+    """A segmentation data set, opened under one split protocol; see ``ClassificationData``."""
 
     name: str
     protocol: str
-    source: PairSource
-    train: Indices
-    val: Indices
+    source: PairSource  # in the order of time
+    train: Indices  # positions in source, (n,)
+    val: Indices  # which may be empty
     test: Indices
     class_names: tuple[str, ...]
     fingerprint: str
@@ -81,11 +72,9 @@ class Masks:
 
 
 def open_pairs(source: PairSource, size: int) -> tuple[np.memmap, np.memmap]:
-    """Images and masks, decoded the first time and memory-mapped from then on.
+    """Images and masks, squashed to squares of ``size`` pixels, decoded the first time and memory-mapped from then on.
 
-    Args:
-        source: the pairs.
-        size: edge of the square they are squashed to, pixels (lite: 256, paper: 512, from "if f is 128 x 128").
+    (lite: 256, paper: 512, from "if f is 128 x 128")
 
     Shape:
         Output: ``(N, size, size, channels)`` and ``(N, size, size)``, uint8, read-only.
@@ -97,15 +86,10 @@ def open_pairs(source: PairSource, size: int) -> tuple[np.memmap, np.memmap]:
 
 
 def require_labels(data: SegmentationData, masks: np.ndarray, splits: Iterable[str] = ("train", "test")) -> None:
-    """Stop where a split has no labelled pixel: nothing could be learned or scored there.
+    """Raise ``DataError`` where a split has no labelled pixel: nothing could be learned or scored there.
 
-    Args:
-        data: the data set.
-        masks: decoded masks of all of it, ``(N, size, size)``; looked at only until a label is met.
-        splits: names of those that have to have labels; an empty split is none of its business.
-
-    Raises:
-        DataError: every pixel of a split is unlabelled.
+    The decoded ``masks`` of all of the data set, ``(N, size, size)``, are looked at only until a label is met; an empty
+    split is none of its business.
     """
     for split in splits:
         chosen: Indices = getattr(data, split)

@@ -15,22 +15,13 @@ from marsnb.registry import Registry
 
 @dataclass(frozen=True)
 class Stream:
-    """How the batches of one stream are drawn.
+    """How the batches of one stream are drawn."""
 
-    Attributes:
-        source: ``"train"`` or ``"unlabelled"``.
-        draw: ``"shuffled"`` (each image once per pass), ``"balanced"`` (a class at random, then an image of it) or
-            ``"class_pairs"`` (one pair per class).
-        views: 1, or 2 augmented views per item.
-        augmentation: ``"ordinary"`` or ``"strong"``.
-        batch: ``"labelled"`` (the paper's 16), ``"classes"`` (one per class, the paper's 24) or ``"unlabelled"`` (16).
-    """
-
-    source: str
-    draw: str
-    views: int
-    augmentation: str
-    batch: str
+    source: str  # train or unlabelled
+    draw: str  # shuffled (each once per pass), balanced (a class at random, then an image of it), class_pairs
+    views: int  # 1, or 2 augmented views per item
+    augmentation: str  # ordinary or strong
+    batch: str  # labelled (the paper's 16), classes (one per class, the paper's 24) or unlabelled (16)
 
 
 STREAMS: Registry[Stream] = Registry("stream", "marsnb.data")

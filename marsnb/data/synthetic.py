@@ -40,21 +40,13 @@ def _rng(seed: int, stream: int, key: int = 0) -> np.random.Generator:
 
 @dataclass
 class SyntheticSource:
-    """Images of synthetic Mars, drawn when asked for; any image can be drawn first, in any process.
+    """Images of synthetic Mars, drawn when asked for; any image can be drawn first, in any process."""
 
-    Attributes:
-        seed: seed of the whole world.
-        names: one name per image in the pattern of MSL v1 (sol, camera, ..., ``E`` full or ``I`` thumbnail).
-        fingerprint: hex digest of the generator's version, the seed and the names.
-        labels: classes, for the unlabelled images too (nothing that trains may look there).
-        damage: kind of damage of each image, of ``DAMAGE``; empty where sound.
-    """
-
-    seed: int
-    names: Sequence[str]
-    fingerprint: str
-    labels: Sequence[int]
-    damage: Sequence[str]
+    seed: int  # of the whole world
+    names: Sequence[str]  # in the pattern of MSL v1: sol, camera, ..., E full or I thumbnail
+    fingerprint: str  # of the generator's version, the seed and the names
+    labels: Sequence[int]  # of the unlabelled images too (nothing that trains may look there)
+    damage: Sequence[str]  # one of DAMAGE, or empty
 
     def decode(self, index: int, size: int) -> Image:
         """Image ``index`` at ``size`` x ``size``, RGB, uint8."""

@@ -40,11 +40,7 @@ def table1(root: Path | None = None) -> "pd.DataFrame":
 
 
 def check_tree(folder: Path) -> list[str]:
-    """Problems that show without opening an image: missing or double files, unknown class ids, other counts.
-
-    Args:
-        folder: the folder with ``calibrated/`` in it.
-    """
+    """Problems that show without opening an image: missing or double files, unknown class ids, other counts."""
     problems: list[str] = []
     present, _ = product_files(folder / MSL.images)
     if len(present) != MSL.files:
@@ -60,11 +56,10 @@ def check_tree(folder: Path) -> list[str]:
         except DataError as error:
             problems.append(str(error))
             continue
-        names = [name for name, _ in rows]
-        listed.update(names)
+        listed.update(name for name, _ in rows)
         unknown = [f"{name} ({number})" for name, number in rows if MSL.label(number) is None]
         problems += report(f"unknown class ids in {file}", unknown)
-        problems += report(f"files of {file} missing", [name for name in names if name not in present])
+        problems += report(f"files of {file} missing", [name for name, _ in rows if name not in present])
         labels = (MSL.label(number) for _, number in rows)
         counts[split] = Counter(MSL.class_names[label] for label in labels if label is not None)
     problems += report("files named more than once in the lists", [name for name in listed if listed[name] > 1])
@@ -130,12 +125,11 @@ def _check_ids(path: Path) -> list[str]:
     if not path.is_file():
         return [f"{path.name} is missing"]
     try:
-        found = [line.split(maxsplit=1) for line in read_lines(path)]
+        found = [line.split() for line in read_lines(path)]
     except DataError as error:
         return [str(error)]
-    expected = [[str(number), name] for number, name in enumerate(MSL.published_names)]
-    if [[part.strip() for part in parts] for parts in found] != expected:
-        return [f"{path.name} does not give the {len(expected)} class names of MSL v1"]
+    if found != [[str(number), *name.split()] for number, name in enumerate(MSL.published_names)]:
+        return [f"{path.name} does not give the {len(MSL.published_names)} class names of MSL v1"]
     return []
 
 

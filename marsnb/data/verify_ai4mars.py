@@ -20,15 +20,7 @@ from marsnb.errors import DataError
 def verify_ai4mars(
     root: Path | None = None, *, watch: Callable[[list[Path]], Iterable[Path]] = lambda files: files
 ) -> Verified:
-    """Look for everything that can be wrong with a copy of the Navcam's part, be it a subset or resized.
-
-    Args:
-        root: folder of data sets; ``paths.data()`` by default.
-        watch: handed the list of files and iterated over in its place, for a progress bar.
-
-    Raises:
-        DataError: there is no such data set.
-    """
+    """Look for all that can be wrong with a copy of the Navcam's part, also a subset or resized; see ``verify_msl``."""
     folder = find_tree(root)
     images = files_by_stem(folder / AI4Mars.images, SUFFIXES)
     labels = {AI4Mars.labels: files_by_stem(folder / AI4Mars.labels, PNG)}
