@@ -8,9 +8,10 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path, PurePosixPath
-from time import monotonic, sleep, time
+from time import monotonic, sleep
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -168,8 +169,10 @@ class BusyError(DataError):
 def _asked_wait(response: requests.Response) -> float:
     """Seconds the server asks to wait: ``Retry-After``, in seconds or as a date; 0 if it does not say."""
     value = response.headers.get("Retry-After", "").strip()
+    if value.isdecimal():
+        return float(value)
     try:
-        return float(value) if value.isdecimal() else parsedate_to_datetime(value).timestamp() - time()
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     except (TypeError, ValueError):
         return 0.0
 

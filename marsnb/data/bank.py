@@ -243,9 +243,9 @@ def _whole_chunks(partial: Path, spec: BankSpec, shapes: Sequence[tuple[int, ...
     """Cut the files being written to the whole chunks that all of them hold; returns how many these are."""
     files = [(partial / f"{i}.npy", _header(shape), _bytes([shape[2:]])) for i, shape in enumerate(shapes)]
     for file, header, _ in files:
-        if not file.exists() or file.stat().st_size < len(header):
+        if not file.exists():
             file.write_bytes(header)
-    rows = min((file.stat().st_size - len(header)) // each for file, header, each in files)
+    rows = min(max(0, file.stat().st_size - len(header)) // each for file, header, each in files)
     n = len(spec.indices)
     view, rest = divmod(rows, n)
     kept = view * n + rest // CHUNK * CHUNK

@@ -45,6 +45,10 @@ def fetch(
         int | None,
         typer.Option(help="pds: the last sol; that of a --list, or 564, before the test images.", min=0),
     ] = None,
+    size: Annotated[str | None, typer.Option(help="pds: browse (some 250 px, the default) or full.")] = None,
+    thumbnails: Annotated[
+        bool, typer.Option("--thumbnails", help="pds: exposures too of which there is a thumbnail alone.")
+    ] = False,
     listed: Annotated[
         Path | None, typer.Option("--list", help="pds: take the products of this list, not of the index tables.")
     ] = None,
@@ -56,8 +60,8 @@ def fetch(
     """Download a data set unless it is there; what stopped goes on. msl: 58 MiB. ai4mars: some 6 GB.
 
     pds: the unlabelled images of L_u, Mastcam and MAHLI in colour, 34,000 of about 9 kB. Which ones is read from the
-    archive's index tables, some hundred MB, once. The same list gives two people the same images: write it with
-    --write-list, take it with --list.
+    archive's index tables, some hundred MB, once; the list of a default run does not come with the project yet. The
+    same list gives two people the same images: write it with --write-list, take it with --list.
     """
     from rich.console import Console
 
@@ -67,14 +71,16 @@ def fetch(
     _known(name, FETCHED)
     if name != "ai4mars" and (limit or masks):
         raise DataError(f"--limit and --masks are for ai4mars: leave them out of {name}")
-    for_pds = {"count": count, "max-sol": max_sol, "list": listed, "write-list": write_list, "again": again or None}
-    given = [option for option, value in (for_pds | {"address": address}).items() if value is not None]
+    for_pds = {"count": count, "max_sol": max_sol, "size": size, "thumbnails": thumbnails or None, "listed": listed}
+    for_pds |= {"write_list": write_list, "again": again or None, "address": address}
+    given: dict[str, Any] = {option: value for option, value in for_pds.items() if value is not None}
     if name != "pds" and given:
-        raise DataError(f"--{min(given)} is for pds: leave it out of {name}")
+        raise DataError(
+            f"--{min(given).replace('_', '-').replace('listed', 'list')} is for pds: leave it out of {name}"
+        )
     console = Console(highlight=False, soft_wrap=True)
     if name == "pds":
-        say = partial(console.print, markup=False)
-        line = _fetch_pds(data, count, max_sol, listed, write_list, again, address, progress=not quiet, say=say)
+        line = _fetch_pds(data, partial(console.print, markup=False), not quiet, **given)
     elif name == "msl":
         line = f"msl is complete in {fetch_msl(data, progress=not quiet)}"
     else:
@@ -86,32 +92,31 @@ def fetch(
 
 def _fetch_pds(
     root: Path | None,
-    count: int | None,
-    max_sol: int | None,
-    listed: Path | None,
-    write_list: Path | None,
-    again: bool,
-    address: str | None,
-    **how: Any,
+    say: Callable[[str], None],
+    progress: bool,
+    count: int | None = None,
+    size: str = "browse",
+    write_list: Path | None = None,
+    again: bool = False,
+    **chosen: Any,
 ) -> str:
     """Fetch unlabelled images, or write the list of them; returns what was done."""
     from marsnb.data import pds_index
     from marsnb.data.fetch_pds import fetch_pds
-    from marsnb.data.fetch_pds_index import ADDRESS, find_products
+    from marsnb.data.fetch_pds_index import find_products
 
-    how["address"] = address or ADDRESS
-    found = find_products(root, max_sol=max_sol, listed=listed, **how)
-    if count is None and listed is None:
+    if count is None and "listed" not in chosen:
         count = pds_index.COUNT
+    found = find_products(root, progress=progress, say=say, **chosen)
     if count is not None and len(found) < count:
-        how["say"](f"there are {len(found):,} products to take, not {count:,}")
+        say(f"there are {len(found):,} products to take, not {count:,}")
     found = found[:count]
     if write_list is not None:
-        chosen = {"max_sol": max_sol, "listed": listed, "address": address}
-        about = ", ".join(f"{key} {value}" for key, value in chosen.items() if value is not None) or "as by default"
+        about = ", ".join(f"{key} {value}" for key, value in chosen.items()) or "as by default"
         pds_index.write_list(write_list, found, f"{len(found):,} Mastcam and MAHLI products, {about}")
         return f"{len(found):,} products are listed in {write_list}"
-    done = fetch_pds(found, root, again=again, **how)
+    at = {key: chosen[key] for key in ("address",) if key in chosen}
+    done = fetch_pds(found, root, size=size, again=again, progress=progress, say=say, **at)
     return (
         f"{done.images:,} images are in {done.folder}; {done.missing:,} that are listed are not in the archive, "
         f"{done.grey:,} are grey and left out; {done.others:,} others in the folder are read with them"

@@ -66,7 +66,7 @@ class Member:
     def intact(self, tree: Path) -> bool:
         """Whether the tree has it, whole."""
         path = tree / self.path
-        return path.is_file() and self.is_content(path.read_bytes())
+        return path.is_file() and path.stat().st_size == self.size and self.is_content(path.read_bytes())
 
     def unpacked(self, packed: bytes) -> bytes | None:
         """Its content from its bytes of the archive; ``None`` if that is not what it should be."""

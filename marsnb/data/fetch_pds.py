@@ -24,7 +24,8 @@ from marsnb.errors import DataError
 from marsnb.files import clear_left_behind, write_whole
 
 CONNECTIONS = 4
-MEAN_BYTES = 9_000  # of a browse image, about
+FOLDERS = {"browse": DEFAULT_UNLABELLED, "full": "pds-full"}  # by size
+MEAN_BYTES = {"browse": 9_000, "full": 900_000}  # of a file, about; MSL v1 is made of browse images
 MANIFEST, LEFT_OUT = "manifest.csv", "left-out.txt"
 OFTEN = 500  # images between two writes of the manifest
 TRAIL = 2048  # bytes at the end of a file, in which a JPEG's last marker has to be
@@ -54,6 +55,7 @@ def fetch_pds(
     chosen: Sequence[Entry],
     root: Path | None = None,
     *,
+    size: str = "browse",
     again: bool = False,
     address: str = ADDRESS,
     interval: float = INTERVAL,
@@ -62,12 +64,13 @@ def fetch_pds(
 ) -> Fetched:
     """Download images; what is there is not asked for again.
 
-    Images lie in ``pds-browse/``, a folder for each sol, each written whole or not at all, beside ``manifest.csv`` with
-    their sizes and SHA-256, and ``left-out.txt`` with what the archive lacks and what is grey.
+    Images lie in a folder for each sol, each written whole or not at all, beside ``manifest.csv`` with their sizes
+    and SHA-256, and ``left-out.txt`` with what the archive lacks and what is grey.
 
     Args:
         chosen: the products; see ``find_products``.
         root: folder of data sets; ``paths.data()`` by default.
+        size: ``browse`` (some 250 px, into ``pds-browse/``) or ``full`` (into ``pds-full/``).
         again: whether to ask again for what was left out before.
         address: of the archive's volumes.
         interval: seconds between two requests.
@@ -77,11 +80,13 @@ def fetch_pds(
     Raises:
         DataError: network, disk, or images that did not come; the message names the fix.
     """
-    folder = (paths.data() if root is None else root) / DEFAULT_UNLABELLED
+    if size not in FOLDERS:
+        raise DataError(f"unknown size {size!r}: choose one of {', '.join(FOLDERS)}")
+    folder = (paths.data() if root is None else root) / FOLDERS[size]
     left_out, manifest = _read_left_out(folder), read_manifest(folder)
     asked = [entry for entry in chosen if again or entry.name not in left_out]
     wanted = [entry for entry in asked if not _is_whole(folder, entry.name, manifest)]
-    needed = len(wanted) * MEAN_BYTES
+    needed = len(wanted) * MEAN_BYTES[size]
     done = len(chosen) - len(wanted)
     say(
         f"{len(chosen):,} images, {done:,} of them in {folder} or known to be of no use; to fetch: {len(wanted):,}, "
@@ -97,7 +102,7 @@ def fetch_pds(
         for place in (folder, *folder.glob("[0-9]*/")):
             clear_left_behind(place, [".*.partial"], age=0)
         try:
-            failed = _bring(wanted, folder, address, Polite(interval), left_out, manifest, progress)
+            failed = _bring(wanted, folder, size, address, Polite(interval), left_out, manifest, progress)
         finally:
             _write_manifest(folder, chosen, manifest)
     if failed:
@@ -112,23 +117,28 @@ def fetch_pds(
 def verify_pds(
     root: Path | None = None, *, watch: Callable[[list[str]], Iterable[str]] = lambda names: names
 ) -> Verified:
-    """Compare the images that were fetched with their manifest, as ``verify_msl`` does its own."""
-    folder = (paths.data() if root is None else root) / DEFAULT_UNLABELLED
-    if not (folder / MANIFEST).is_file():
-        raise DataError(f"no {MANIFEST} in {folder}: run `marsnb data fetch pds`")
-    manifest = read_manifest(folder)
-    missing: list[str] = []
-    changed: list[str] = []
-    for name in watch(sorted(manifest)):
-        path = _file(folder, name)
-        if not path.is_file():
-            missing.append(path.name)
-        elif hashlib.sha256(path.read_bytes()).hexdigest() != manifest[name].digest:
-            changed.append(path.name)
-    others = len({path.stem for path in folder.rglob("*.JPG")} - manifest.keys())
-    good = f"{len(manifest):,} images in {folder.name} as its {MANIFEST} has them, {others:,} others"
-    problems = report("images missing", missing) + report("images that are not those that were fetched", changed)
-    return Verified(folder, problems, good, "remove those files and run `marsnb data fetch pds` as before")
+    """Compare the images that were fetched, of whatever size, with their manifest, as ``verify_msl`` does its own."""
+    root = paths.data() if root is None else root
+    folders = [root / name for name in FOLDERS.values() if (root / name / MANIFEST).is_file()]
+    if not folders:
+        raise DataError(f"no {MANIFEST} in {root / FOLDERS['browse']}: run `marsnb data fetch pds`")
+    problems: list[str] = []
+    notes: list[str] = []
+    for folder in folders:
+        manifest = read_manifest(folder)
+        missing: list[str] = []
+        changed: list[str] = []
+        for name in watch(sorted(manifest)):
+            path = _file(folder, name)
+            if not path.is_file():
+                missing.append(path.name)
+            elif hashlib.sha256(path.read_bytes()).hexdigest() != manifest[name].digest:
+                changed.append(path.name)
+        found = report("images missing", missing) + report("images that are not those that were fetched", changed)
+        problems += [f"{folder.name}: {problem}" for problem in found]
+        others = len({path.stem for path in folder.rglob("*.JPG")} - manifest.keys())
+        notes.append(f"{len(manifest):,} images in {folder.name} as its {MANIFEST} has them, {others:,} others")
+    return Verified(root, problems, "; ".join(notes), "remove those files and run `marsnb data fetch pds` as before")
 
 
 def _file(folder: Path, name: str) -> Path:
@@ -186,6 +196,7 @@ def _mode(content: bytes) -> str:
 def _bring(
     wanted: Sequence[Entry],
     folder: Path,
+    size: str,
     address: str,
     server: Polite,
     left_out: dict[str, str],
@@ -199,7 +210,9 @@ def _bring(
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=not progress) as bar, ThreadPoolExecutor(CONNECTIONS) as pool:
         task = bar.add_task("images", total=len(wanted))
-        futures = {pool.submit(_one, f"{address}/{e.path}", _file(folder, e.name), server): e.name for e in wanted}
+        futures = {
+            pool.submit(_one, f"{address}/{e.path(size)}", _file(folder, e.name), server): e.name for e in wanted
+        }
         try:
             for future in as_completed(futures):
                 name, outcome = futures[future], future.result()

@@ -17,10 +17,16 @@ ADDRESS = "https://planetarydata.jpl.nasa.gov/img/data/msl"
 INDEX = "pds-index"  # folder of what was kept of the index tables
 
 
+def default_list() -> Path:
+    """The committed list of what a run with no option takes; it may be missing, and the index tables are read then."""
+    return paths.splits() / "pds_unlabelled.txt"
+
+
 def find_products(
     root: Path | None = None,
     *,
     max_sol: int | None = None,
+    thumbnails: bool = False,
     listed: Path | None = None,
     address: str = ADDRESS,
     interval: float = INTERVAL,
@@ -34,7 +40,8 @@ def find_products(
     Args:
         root: folder of data sets; ``paths.data()`` by default.
         max_sol: last sol; by default that of the list, or 564, the last one before the test images of MSL v1.
-        listed: a list of products to take in place of what the index tables give.
+        thumbnails: whether exposures of which there is a thumbnail alone are taken too.
+        listed: a list of products to take in place of what the index tables give; it goes without ``thumbnails``.
         address: of the archive's volumes.
         interval: seconds between two requests.
         progress: whether to show a progress bar for each index table.
@@ -44,6 +51,10 @@ def find_products(
         DataError: network, disk, an unreadable list or table, or no product that may be taken.
     """
     root = paths.data() if root is None else root
+    if listed is not None and thumbnails:
+        raise DataError(f"{listed} says itself which thumbnails are taken: leave --thumbnails out, or the list")
+    if listed is None and not thumbnails and max_sol in (None, MSL.last_sol) and default_list().is_file():
+        listed, max_sol = default_list(), MSL.last_sol
     on_list = [] if listed is None else pds_index.read_list(listed)
     if max_sol is None:
         max_sol = max((entry.product.sol for entry in on_list), default=MSL.last_sol)
@@ -52,7 +63,7 @@ def find_products(
         found = [e for e in on_list if e.product.sol <= max_sol and e.product.frame not in excluded]
     else:
         entries = _indexed(root, max_sol, address, Polite(interval), progress, say)
-        found = pds_index.choose(entries, exclude_frames=excluded, max_sol=max_sol)
+        found = pds_index.choose(entries, exclude_frames=excluded, max_sol=max_sol, thumbnails=thumbnails)
     if not found:
         raise DataError(f"there is no product up to sol {max_sol} to take: give a later sol or another list")
     return found

@@ -19,6 +19,7 @@ CAMERAS = {"MSLMST": "Mastcam", "MSLMHL": "MAHLI"}  # first part of the volumes'
 RELEASES = 32  # volumes of each; one holds some 90 to 125 sols
 PROCESSING = "DRCL"  # 8 bit, colour corrected, linearised: what MSL v1 is made of
 COLOUR_TYPES = "CFE"  # lossless, JPEG 4:4:4, JPEG 4:2:2; of one exposure the first of these is taken
+THUMBNAIL_TYPES = "GHI"
 COUNT = 34_000  # of the paper, section 6.1
 
 _COLUMN = re.compile(r"(?<!END_)OBJECT\s*=\s*COLUMN\b(.*?)END_OBJECT", re.DOTALL)
@@ -38,10 +39,9 @@ class Entry:
         """What its name says."""
         return parse_name(f"{self.name}.JPG")
 
-    @property
-    def path(self) -> str:
-        """Address of its browse image (some 250 px), below the archive's."""
-        return f"{self.volume}/EXTRAS/RDR/SURFACE/BROWSE/{self.name[:4]}/{self.name}.JPG"
+    def path(self, size: str) -> str:
+        """Address of its JPEG below the archive's, ``size`` as ``browse`` or ``full``."""
+        return f"{self.volume}/EXTRAS/RDR/SURFACE/{size.upper()}/{self.name[:4]}/{self.name}.JPG"
 
 
 @dataclass(frozen=True)
@@ -113,19 +113,23 @@ def kept_index(path: Path) -> Index | None:
     return Index(int(found[1]), tuple(Entry(path.stem, name) for name in names), found[2] == "True")
 
 
-def choose(entries: Iterable[Entry], *, exclude_frames: Collection[str], max_sol: int) -> list[Entry]:
+def choose(
+    entries: Iterable[Entry], *, exclude_frames: Collection[str], max_sol: int, thumbnails: bool = False
+) -> list[Entry]:
     """Colour products, one of each exposure, in an order of which any beginning is spread over sols and cameras.
 
     A camera's exposures of a sol stand in a random but fixed order; first comes one of each camera and sol, then the
-    second of each, and so on. None is later than ``max_sol`` or of ``exclude_frames`` (first 22 characters).
+    second of each, and so on. None is later than ``max_sol`` or of ``exclude_frames`` (first 22 characters); one of
+    which there is a thumbnail alone is taken where ``thumbnails`` are.
     """
+    letters = COLOUR_TYPES + (THUMBNAIL_TYPES if thumbnails else "")
 
     def rank(entry: Entry) -> tuple[int, str]:
         """The best type is the highest, and of two versions the later one, which the end of a name counts."""
-        return -COLOUR_TYPES.index(entry.product.product_type), entry.name[FRAME_LENGTH + 1 :]
+        return -letters.index(entry.product.product_type), entry.name[FRAME_LENGTH + 1 :]
 
     of_frame: dict[str, Entry] = {}
-    for entry in sorted((e for e in entries if e.product.product_type in COLOUR_TYPES), key=rank, reverse=True):
+    for entry in sorted((e for e in entries if e.product.product_type in letters), key=rank, reverse=True):
         if entry.product.sol <= max_sol and entry.product.frame not in exclude_frames:
             of_frame.setdefault(entry.product.frame, entry)
     # any order but that of time or of a random generator: the latter differs from library to library

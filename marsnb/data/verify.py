@@ -125,11 +125,12 @@ def _check_ids(path: Path) -> list[str]:
     if not path.is_file():
         return [f"{path.name} is missing"]
     try:
-        found = [line.split() for line in read_lines(path)]
+        found = [line.split(maxsplit=1) for line in read_lines(path)]
     except DataError as error:
         return [str(error)]
-    if found != [[str(number), *name.split()] for number, name in enumerate(MSL.published_names)]:
-        return [f"{path.name} does not give the {len(MSL.published_names)} class names of MSL v1"]
+    expected = [[str(number), name] for number, name in enumerate(MSL.published_names)]
+    if [[part.strip() for part in parts] for parts in found] != expected:
+        return [f"{path.name} does not give the {len(expected)} class names of MSL v1"]
     return []
 
 

@@ -70,6 +70,13 @@ def test_a_higher_count_takes_the_same_and_more(archive: PdsArchive, tmp_path: P
     assert set(read_manifest(more.folder)) == {path.stem for path in tmp_path.rglob("*.JPG")}
 
 
+def test_full_size_goes_into_a_folder_of_its_own(archive: PdsArchive, tmp_path: Path) -> None:
+    done = fetch(archive, tmp_path, count=3, size="full")
+    assert done.folder == tmp_path / "pds-full" and not (tmp_path / "pds-browse").exists()
+    assert all("/FULL/" in path for path, _, _ in archive.asked if path.endswith(".JPG"))
+    assert "choose one of browse, full" in refusal(archive, tmp_path, size="large")
+
+
 def test_who_asks_how_many_at_a_time_and_how_often(archive: PdsArchive, tmp_path: Path) -> None:
     archive.delay = 0.02
     fetch(archive, tmp_path)

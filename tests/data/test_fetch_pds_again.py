@@ -28,8 +28,8 @@ def test_an_image_that_was_damaged_later_comes_again(archive: PdsArchive, tmp_pa
     empty.write_bytes(b"")
     lost.unlink()
     assert verify_pds(tmp_path).problems == [
-        f"1 images missing: {lost.name}",
-        f"2 images that are not those that were fetched: {short.name}, {empty.name}",
+        f"pds-browse: 1 images missing: {lost.name}",
+        f"pds-browse: 2 images that are not those that were fetched: {short.name}, {empty.name}",
     ]
     fetch(archive, tmp_path)
     assert contents(folder) == before and verify_pds(tmp_path).problems == []
@@ -125,13 +125,19 @@ def test_fetch_verify_and_lists_from_the_command_line(archive: PdsArchive, tmp_p
     result = runner.invoke(app, [*again, "--count", "40"])
     assert result.exit_code == 0 and "there are 12 products to take, not 40" in result.output
     assert not archive.asked
+    result = runner.invoke(app, [*again, "--thumbnails"])
+    assert isinstance(result.exception, DataError) and "leave --thumbnails out" in str(result.exception)
+    result = runner.invoke(app, [*again, "--size", "full", "--count", "2"])
+    assert result.exit_code == 0 and "to fetch: 2, about 2 MiB" in result.output and "pds-full" in result.output
+    result = runner.invoke(app, ["verify", "pds", "--data", data])
+    assert result.exit_code == 0 and "in pds-browse as" in result.output and "in pds-full as" in result.output
     gone = next(Path(data).rglob("*.JPG"))
     gone.unlink()
     result = runner.invoke(app, ["verify", "pds", "--data", data])
     assert isinstance(result.exception, DataError) and gone.name in result.output
 
 
-@pytest.mark.parametrize("option", ["--count 3", "--max-sol 3", "--list a", "--again"])
+@pytest.mark.parametrize("option", ["--count 3", "--max-sol 3", "--size full", "--thumbnails", "--list a", "--again"])
 def test_options_of_one_data_set_are_refused_with_another(option: str) -> None:
     for name in ("msl", "ai4mars"):
         result = runner.invoke(app, ["fetch", name, *option.split()])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from marsnb.data import pds_index
+from marsnb.data import fetch_pds_index, pds_index
 from marsnb.data.fetch_pds_index import INDEX, find_products
 from marsnb.data.pds_index import Entry, choose, labelled_frames, read_columns, read_index, read_list, write_list
 from marsnb.errors import DataError
@@ -78,7 +78,13 @@ def test_colour_products_one_of_each_exposure_none_that_is_labelled(archive: Pds
     assert late and set(names(found)) == archive.good - late | {archive.grey, archive.missing}
     assert len({name[:22] for name in names(found)}) == len(found)
     assert LABELLED not in {name[:22] for name in names(found)}
-    assert all(entry.path in {path[1:] for path in archive.files} for entry in found if "905" not in entry.name)
+    assert all(
+        entry.path("browse") in {path[1:] for path in archive.files} for entry in found if "905" not in entry.name
+    )
+    more = find(archive, tmp_path, thumbnails=True)
+    assert set(names(more)) - set(names(found)) == {
+        f"{exposure(sol, camera, 902)}I01_DRCL" for sol, camera in ((1, "ML"), (4, "ML"), (1, "MH"))
+    }
 
 
 def test_the_order_is_spread_over_sols_and_cameras_and_does_not_depend_on_the_index() -> None:
@@ -105,7 +111,7 @@ def test_of_one_exposure_the_best_and_latest_version_is_taken() -> None:
     frame = exposure(1, "ML", 1)
     for kinds, best in ((("E01", "C00"), "C00"), (("E01", "E03", "E02"), "E03"), (("E01", "F01", "I01"), "F01")):
         entries = [Entry("MSLMST_0001", f"{frame}{kind}_DRCL") for kind in kinds]
-        assert names(choose(entries, exclude_frames=(), max_sol=9)) == [f"{frame}{best}_DRCL"]
+        assert names(choose(entries, exclude_frames=(), max_sol=9, thumbnails=True)) == [f"{frame}{best}_DRCL"]
 
 
 def test_labelled_exposures_are_those_of_msl_v1(tmp_path: Path) -> None:
@@ -223,6 +229,16 @@ def test_a_list_gives_the_same_products_in_the_same_order(archive: PdsArchive, t
     assert archive.asked == []
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
     assert find(archive, tmp_path / "b", listed=path) == found
+
+
+def test_a_committed_list_is_what_a_run_with_no_option_takes(
+    archive: PdsArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = write_list(tmp_path / "committed.txt", found := find(archive, tmp_path), "a few")
+    monkeypatch.setattr(fetch_pds_index, "default_list", lambda: listed)
+    archive.asked.clear()
+    assert find(archive, tmp_path / "b", max_sol=564) == found and archive.asked == []
+    assert find(archive, tmp_path / "b", max_sol=LAST, thumbnails=True) != found and archive.asked != []
 
 
 @pytest.mark.parametrize("text", ["MSLMST_0001\n", "0161ML0001940020101833E01_DRCL\n", "MSLMST_1 0161ML\n", "a b\n"])
