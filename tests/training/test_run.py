@@ -181,7 +181,7 @@ def test_a_broken_loss_stops_the_run_without_a_ledger_line(monkeypatch):
     healthy = method.step
 
     def breaks_later(self, labelled):
-        losses = healthy(self, labelled)
+        losses = healthy(self, labelled=labelled)
         return losses if self.global_step < 4 else {"loss": losses["loss"] * float("nan"), "ce": losses["ce"]}
 
     monkeypatch.setattr(method, "step", breaks_later)
