@@ -29,7 +29,7 @@ app.add_typer(data_app, name="data", help="Fetch, verify and describe the data s
 
 Profile = Annotated[str, typer.Option("--profile", "-p", help="Scale: smoke, lite or paper.")]
 BESIDE = "Notebooks beside each other; one more than cores and at most 4 by default, on a GPU 1."
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 
 
 @app.command()

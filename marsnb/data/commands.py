@@ -60,7 +60,7 @@ def fetch(
     """Download a data set unless it is there; what stopped goes on. msl: 58 MiB. ai4mars: some 6 GB.
 
     pds: the unlabelled images of L_u, Mastcam and MAHLI in colour, 34,000 of about 9 kB. Which ones is read from the
-    archive's index tables, some hundred MB, once; the list of a default run does not come with the project yet. The
+    archive's index tables, some hundred MB, once; the list of a default run is not part of the project. The
     same list gives two people the same images: write it with --write-list, take it with --list.
     """
     from rich.console import Console

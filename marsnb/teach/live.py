@@ -19,7 +19,7 @@ def is_live(interactive: bool | None = None) -> bool:
     if (given := as_bool(interactive)) is not None:
         return given
     # a kernel of `marsnb reproduce` is static, also where that was started from a live notebook
-    if os.environ.get("MARSNB_STATIC") == "1" or "marsnb-kernel-" in os.environ.get("JUPYTER_PATH", ""):
+    if "marsnb-kernel-" in os.environ.get("JUPYTER_PATH", ""):
         return False
     return any(os.environ.get(name) for name in _FRONT_ENDS)
 

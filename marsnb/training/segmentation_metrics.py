@@ -79,7 +79,7 @@ def summarise(matrix: NDArray, metric: Metric) -> NDArray[np.float64]:
         return _share(np.trace(matrix, axis1=-2, axis2=-1).astype(float), total, total > 0)
     if metric == "facc":
         # departure: the paper calls it accuracy "weighted and summed by the frequency of occurrence", which would be
-        # ACC again; its numbers follow ACC / (2 - ACC), as frequency-weighted IoU does (FACTS.md 0.3).
+        # ACC again; its numbers follow ACC / (2 - ACC), as frequency-weighted IoU does.
         weighted = (np.nan_to_num(class_iou(matrix)) * labelled).sum(axis=-1)
         return _share(weighted, total, total > 0)
     values = class_accuracy(matrix) if metric == "macc" else class_iou(matrix)  # (..., C)

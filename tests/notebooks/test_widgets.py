@@ -68,7 +68,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     nbformat.write(notebook, tmp_path / "notebooks" / "02_primer.ipynb")
     folders = {name: str(tmp_path / name.lower()) for name in FOLDERS}
     environment = {**os.environ, **folders, "PYTHONPATH": str(ROOT)}
-    for name in ("MARSNB_STATIC", "JUPYTER_PATH", "JPY_SESSION_NAME"):
+    for name in ("JUPYTER_PATH", "JPY_SESSION_NAME"):
         environment.pop(name, None)
     port = free_port()
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", NO_UPDATE]

@@ -25,14 +25,10 @@ def test_nothing_stands_where_nobody_can_move_it() -> None:
 
 @pytest.mark.parametrize("name", live._FRONT_ENDS)
 def test_live_is_what_a_front_end_has_started(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in (*live._FRONT_ENDS, "MARSNB_STATIC", "JUPYTER_PATH"):
+    for variable in (*live._FRONT_ENDS, "JUPYTER_PATH"):
         monkeypatch.delenv(variable, raising=False)
     assert not live.is_live() and live.is_live(True) and not live.is_live("false")
     monkeypatch.setenv(name, "something")
     assert live.is_live() and not live.is_live(False)
-    monkeypatch.setenv("MARSNB_STATIC", "1")
-    assert not live.is_live() and live.is_live(True)
-    monkeypatch.setenv("MARSNB_STATIC", "")
-    assert live.is_live()
     monkeypatch.setenv("JUPYTER_PATH", "/tmp/marsnb-kernel-1")  # a kernel of `marsnb reproduce`
     assert not live.is_live()
