@@ -68,7 +68,8 @@ def table(
     frame = pd.concat(parts, ignore_index=True)
     frame = frame.sort_values(["order", "place", "whose", "seed"], kind="stable", ignore_index=True)
     text = {
-        name: frame[name].fillna("").astype(str) for name in ("run_id", "data", "labelled", "fingerprint", "device")
+        name: frame[name].astype(object).fillna("").astype(str)
+        for name in ("run_id", "data", "labelled", "fingerprint", "device")
     }
     return frame.assign(**text, seed=frame["seed"].astype("Int64"), n=frame["n"].astype("Int64"))[COLUMNS]
 
