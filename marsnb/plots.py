@@ -1,7 +1,7 @@
 """One look for all figures: theme, forest plots of tables, grids of images, the SYNTHETIC stamp, and saving."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -209,9 +209,11 @@ def _keys(frame: pd.DataFrame, hue: str, kinds: Sequence[str]) -> list[Line2D]:
     spread = "paper_std" in frame and frame["paper_std"].notna().any()
     theirs = "paper, ± sd of 3 seeds" if spread else "paper"
     look: dict[str, Any] = {"marker": "o", "mfc": "white", "ms": 4.5, "linewidth": 1 if spread else 0}
-    colours = [CYCLE[i % 8] for i in range(len(kinds))] if hue else [GREY]
-    named = [f"{kind}, {theirs}" if kind else theirs for kind in kinds]
-    keys = [Line2D([], [], color=colour, label=name, **look) for colour, name in zip(colours, named, strict=True)]
+    keys = [
+        Line2D([], [], color=CYCLE[i % 8] if hue else GREY, label=f"{kind}, {theirs}" if kind else theirs, **look)
+        for i, kind in enumerate(kinds)
+        if (frame[frame[hue] == kind] if hue else frame)["paper"].notna().any()
+    ]
     known = ((1, "one seed, 95 % over its test images"), (2, "two seeds, 95 % over seeds"))
     for i, kind in enumerate(kinds):
         name, mine = f"{kind}, " if kind else "", frame[frame[hue] == kind] if hue else frame
@@ -224,6 +226,28 @@ def _keys(frame: pd.DataFrame, hue: str, kinds: Sequence[str]) -> list[Line2D]:
                 line = ":" if number == 1 else "-"
                 keys.append(Line2D([], [], mfc="white", ls=line, label=f"{name}measured, {what}", **look))
     return keys
+
+
+def orders(
+    ax: Axes, frame: pd.DataFrame, colours: Iterable[str], texts: tuple[str, str] = ("{label}", "{label}")
+) -> None:
+    """Draw the paper's order of some rows beside the measured one: a line that stays level kept its rank.
+
+    Args:
+        ax: empty axes.
+        frame: lines of ``results.summary`` of one metric, all with ``paper`` and ``mean``.
+        colours: of the lines.
+        texts: beside each row's left and right end, with its columns as names in brackets.
+    """
+    ranks = frame[["paper", "mean"]].rank(ascending=False, method="first")
+    for line, (theirs, mine), colour in zip(frame.to_dict("records"), ranks.to_numpy(), colours, strict=True):
+        look: dict[str, Any] = {"va": "center", "fontsize": 7, "color": colour}
+        ax.plot([0, 1], [theirs, mine], "o-", color=colour, lw=1.2, ms=4)
+        ax.text(-0.04, theirs, texts[0].format_map(line), ha="right", **look)
+        ax.text(1.04, mine, texts[1].format_map(line), ha="left", **look)
+    ax.set(xlim=(-1.0, 2.0), xticks=[0, 1], xticklabels=["paper", "measured"], yticks=[], ylim=(len(frame) + 0.6, 0.4))
+    ax.spines[:].set_visible(False)
+    ax.grid(visible=False)
 
 
 def grid(

@@ -143,3 +143,20 @@ def test_dark_images_are_stretched() -> None:
     stretched = plots.stretched(image)
     assert stretched.min() == 0 and stretched.max() == 1
     assert plots.stretched(np.zeros((4, 4, 3), np.uint8)).max() == 0
+
+
+def test_two_orders_side_by_side_have_a_level_line_where_a_rank_was_kept() -> None:
+    frame = pd.DataFrame({"label": ["a", "b", "c"], "paper": [90.0, 80.0, 70.0], "mean": [60.0, 70.0, 50.0]})
+    ax = plt.figure().add_subplot()
+    plots.orders(ax, frame, ["red", "blue", "green"], ("{label} {paper:.0f}", "{mean:.0f}"))
+    assert [list(line.get_ydata()) for line in ax.lines] == [[1, 2], [2, 1], [3, 3]]
+    assert [text.get_text() for text in ax.texts] == ["a 90", "60", "b 80", "70", "c 70", "50"]
+
+
+def test_the_paper_is_in_the_legend_where_a_number_of_it_is_drawn() -> None:
+    fake.fill("lite", number=6)
+    frame = results.summary(results.table(6, "lite"))
+    names = [
+        [text.get_text() for text in plots.forest(one).legends[0].texts] for one in (frame, frame.assign(paper=np.nan))
+    ]
+    assert names[0][0].startswith("paper") and not any(name.startswith("paper") for name in names[1])

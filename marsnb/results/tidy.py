@@ -186,3 +186,14 @@ def on_one_processor(frame: pd.DataFrame) -> pd.DataFrame:
         ["row", "metric", "seed"]
     )
     return kept.sort_index().drop(columns=["first", "there"]).assign(whose=measurement.COMMITTED)
+
+
+def by_processor(frame: pd.DataFrame) -> pd.DataFrame:
+    """What was measured on several kinds of processor, of the lines of a `table` with ``data="both"``.
+
+    Returns:
+        Values by ``seed`` and ``device``, a column for each metric; of rows that share their runs, once.
+    """
+    runs = frame.dropna(subset="value").drop_duplicates(["run_id", "metric"])
+    wide = runs.pivot(index=["run", "seed", "device"], columns="metric", values="value")
+    return wide[wide.groupby(["run", "seed"]).transform("size") > 1].droplevel("run")

@@ -141,24 +141,3 @@ def test_every_metric_has_a_line() -> None:
         [5] * 4
     )
     assert found["paper"].tolist() == pytest.approx([1.41, 3.97, 2.54, 4.11])
-
-
-def test_rows_are_compared_on_the_processor_that_most_of_them_ran_on() -> None:
-    keys = {row.id: key for row, key, _ in row_runs(4, "lite")}
-    new = {"device": "new", "date": "2026-01-02"}
-    again = {"run_id": f"{keys['baseline']}-abc123-s0-a1"} | new
-    lines = [
-        *fake.run_lines(keys["baseline"], 0, 0.80), *fake.run_lines(keys["baseline"], 0, 0.78, **again),
-        *fake.run_lines(keys["balanced"], 0, 0.81, **new), *fake.run_lines(keys["moco-eq1"], 0, 0.82, **new),
-        *fake.run_lines(keys["baseline"], 1, 0.70), *fake.run_lines(keys["balanced"], 1, 0.75, **new),
-        *fake.run_lines(keys["moco-ls"], 1, 0.85),
-    ]  # fmt: skip
-    ledger.append("lite", lines, [])
-    assert results.differences(results.table(4, "lite"), {"": ("balanced", "baseline")})["mean"].iloc[0] == 3
-    alike = results.on_one_processor(results.table(4, "lite", data="both"))
-    found = alike.dropna(subset="value").set_index(["row", "seed"])
-    assert found.loc[("baseline", 0), ["value", "device"]].to_list() == [78, "new"]
-    assert found.loc[("baseline", 1), ["value", "device"]].to_list() == [70, "cpu"]  # it ran once
-    assert set(alike["whose"]) == {"committed"} and not alike.duplicated(["row", "metric", "seed"]).any()
-    gap = results.differences(alike, {"": ("balanced", "baseline")}).iloc[0]
-    assert gap["mean"] == pytest.approx(4) and gap["seeds"] == 2  # 3 and 5

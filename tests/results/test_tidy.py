@@ -9,6 +9,8 @@ import pytest
 from marsnb import recipes, results
 from marsnb.errors import RecipeError
 from marsnb.results.tidy import COLUMNS
+from marsnb.training import ledger
+from marsnb.training.spec import row_runs
 from tests.fake import ledger as fake
 
 
@@ -128,3 +130,27 @@ def test_common_seeds_are_those_that_all_measured_rows_have():
     assert kept.dropna(subset="value").groupby("row")["seed"].agg(list).to_dict() == {"a": [0, 2], "b": [0, 2]}
     assert kept["row"].tolist()[-1] == "c"  # it was not run, and stays
     assert results.on_common_seeds(frame.drop(columns="table").iloc[:0]).empty
+
+
+def test_rows_are_compared_on_the_processor_that_most_of_them_ran_on() -> None:
+    keys = {row.id: key for row, key, _ in row_runs(4, "lite")}
+    new = {"device": "new", "date": "2026-01-02"}
+    again = {"run_id": f"{keys['baseline']}-abc123-s0-a1"} | new
+    lines = [
+        *fake.run_lines(keys["baseline"], 0, 0.80), *fake.run_lines(keys["baseline"], 0, 0.78, **again),
+        *fake.run_lines(keys["balanced"], 0, 0.81, **new), *fake.run_lines(keys["moco-eq1"], 0, 0.82, **new),
+        *fake.run_lines(keys["baseline"], 1, 0.70), *fake.run_lines(keys["balanced"], 1, 0.75, **new),
+        *fake.run_lines(keys["moco-ls"], 1, 0.85),
+    ]  # fmt: skip
+    ledger.append("lite", lines, [])
+    assert results.differences(results.table(4, "lite"), {"": ("balanced", "baseline")})["mean"].iloc[0] == 3
+    alike = results.on_one_processor(results.table(4, "lite", data="both"))
+    found = alike.dropna(subset="value").set_index(["row", "seed"])
+    assert found.loc[("baseline", 0), ["value", "device"]].to_list() == [78, "new"]
+    assert found.loc[("baseline", 1), ["value", "device"]].to_list() == [70, "cpu"]  # it ran once
+    assert set(alike["whose"]) == {"committed"} and not alike.duplicated(["row", "metric", "seed"]).any()
+    gap = results.differences(alike, {"": ("balanced", "baseline")}).iloc[0]
+    assert gap["mean"] == pytest.approx(4) and gap["seeds"] == 2  # 3 and 5
+    twice = results.by_processor(results.table(4, "lite", data="both"))
+    assert twice["top1"].to_dict() == {(0, "cpu"): 80.0, (0, "new"): 78.0}  # once, though rows share the run
+    assert results.by_processor(alike).empty
